@@ -1,0 +1,250 @@
+"""The values that travel between rooms: frozen, without behaviour beyond what can be derived from them.
+
+One request is a straight line: ChatRequest -> Score -> Decision -> Plan -> (Attempt <-> Outcome)* -> Verdict,
+and at the end one frozen Record for observers. Times are seconds, money is integer nano-dollars, tokens are
+counted as the backend reports them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Zone = Literal["local", "remote"]
+Api = Literal["chat", "completion", "embedding"]
+Reason = Literal[
+    "score",
+    "explicit-model",
+    "explicit-tier",
+    "local-only",
+    "context-window",
+    "capability",
+    "router-unavailable",
+]
+State = Literal["unknown", "ready", "loading", "asleep", "down"]
+STATES: tuple[State, ...] = ("unknown", "ready", "loading", "asleep", "down")
+
+# What a request can need and a backend can have, itself or by emulation. "tool_choice.named" is a forced
+# function; "required" with a single tool counts as named.
+Capability = Literal[
+    "vision",
+    "audio",
+    "tools",
+    "tool_choice.none",
+    "tool_choice.required",
+    "tool_choice.named",
+    "n",
+    "json_object",
+    "json_schema",
+    "logprobs",
+    "token_prompt",
+    "prompt_list",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """Slots of one backend or host: how many at once, how many may wait, and how long (seconds)."""
+
+    concurrent: int = 1
+    queue: int = 16
+    max_wait: float = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds. `load` is added to `first_token` while a model loads or an endpoint wakes."""
+
+    connect: float = 2.0
+    first_token: float = 60.0
+    inter_token: float = 30.0
+    total: float = 600.0
+    load: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class BackendSpec:
+    """One configured model endpoint. Secrets are not here: the adapter gets them beside it."""
+
+    name: str
+    kind: str
+    zone: Zone
+    base_url: str
+    model: str
+    capacity: Capacity = field(default_factory=Capacity)
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    reasoning: Literal["off", "low", "pass"] = "pass"
+    host: str | None = None
+    context_window: int | None = None
+
+    @property
+    def identity(self) -> str:
+        """The physical thing behind the name: what slots, queue and connections are keyed by across reloads."""
+        return self.host or f"{self.base_url}|{self.model}"
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What probing taught about a backend. `capabilities` None: not learned, the kind's table decides.
+
+    `models` are the ids it serves, empty when unknown. `problem` says in one line why it is not ready.
+    """
+
+    state: State = "unknown"
+    context_window: int | None = None
+    capabilities: frozenset[str] | None = None
+    thinks: bool | None = None
+    models: tuple[str, ...] = ()
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks and on which terms; from the client's key and headers. `deadline` is on the driver's clock."""
+
+    request_id: str
+    key: str | None = None
+    local_only: bool = False
+    may_force_tier: bool = True
+    tier: str | None = None
+    deadline: float | None = None
+    session: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """`value` is P(the large model is needed), 0..1."""
+
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One backend that may be tried, and the tier it stands for."""
+
+    backend: str
+    tier: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What was decided and why; steps in the order they may be tried (never empty)."""
+
+    steps: tuple[Step, ...]
+    reason: Reason
+    score: float | None = None
+    threshold: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    step: Step
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The backend gave a first usable event, or a whole answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The attempt failed before anything was committed. `kind` is an error kind of `app.errors`."""
+
+    kind: str
+    final: bool
+
+
+Outcome = Answered | Failed
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    attempt: Attempt
+    trail: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Exhausted:
+    trail: tuple[tuple[str, str], ...]
+
+
+Verdict = Served | Exhausted
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One backend as the policy sees it: where it stands, what it has, how it is."""
+
+    step: Step
+    zone: Zone
+    model: str
+    has: frozenset[str]
+    context_window: int | None
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A frozen snapshot for one decision. `tiers` cheapest first; `default_tier` serves if scoring fails."""
+
+    tiers: tuple[str, ...]
+    candidates: tuple[Candidate, ...]
+    threshold: float
+    default_tier: str
+    unknown_models: Literal["route", "reject"] = "route"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one answer. `input` includes `cached`; `estimated` if the backend did not say."""
+
+    input: int
+    output: int
+    cached: int = 0
+    estimated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """One attempt as it ended. `outcome` is "ok", "cancelled" or an error kind. Seconds, nano-dollars."""
+
+    backend: str
+    tier: str
+    outcome: str
+    queued: float
+    first_token: float | None
+    seconds: float
+    usage: Usage | None
+    nano_usd: int | None  # None: no token price, so nothing is charged to this attempt itself
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One settled request: all that observers ever see. No words of the prompt, no key material.
+
+    `outcome` is "ok", "client-error", "upstream-error", "shed", "cancelled" or "aborted" (broke after the
+    first byte). `overhead` is the gateway's own time: total less waiting for slots and for backends.
+    """
+
+    request_id: str
+    api: Api
+    stream: bool
+    key: str | None
+    local_only: bool
+    tier: str | None
+    backend: str | None
+    model: str | None
+    reason: str | None
+    final_reason: str | None
+    score: float | None
+    threshold: float | None
+    outcome: str
+    status: int
+    error: str | None
+    receipts: tuple[Receipt, ...]
+    classify: float | None
+    first_token: float | None
+    seconds: float
+    overhead: float
+    inter_token: float | None = None  # mean seconds between pieces of a stream

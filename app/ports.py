@@ -1,0 +1,74 @@
+"""The seams: what the driver needs from routers, backends and observers. Adding a kind = one implementation."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from app.core.chat import ChatRequest
+from app.core.types import BackendSpec, Capability, Facts, Record, Score, Usage
+
+
+class Router(Protocol):
+    """Scores requests. Pure and quick (well under a millisecond); None = no opinion, which is not a low score."""
+
+    name: str
+    version: str
+
+    def score(self, request: ChatRequest) -> Score | None: ...
+
+    def threshold(self, llm_share: float) -> float:
+        """The score at or above which a share `llm_share` (0..1) of calibration traffic lies."""
+        ...
+
+    def explain(self, request: ChatRequest) -> list[tuple[str, float]]:
+        """Named contributions that sum to the score's logit."""
+        ...
+
+
+class Reply(Protocol):
+    """One answer of a backend, already in the wire form the client asked for."""
+
+    usage: Usage | None
+    model: str | None
+
+    async def read(self) -> bytes | None:
+        """The next bytes for the client, None after a clean and complete end. Raises UpstreamFault.
+
+        The first call returns only once something usable is there: whole JSON, or the first event that
+        carries content (so a failure before it may still fall back).
+        """
+        ...
+
+    def close(self) -> None:
+        """Abandon what is left, at once; idempotent, safe after the end."""
+        ...
+
+
+class Backend(Protocol):
+    """One configured model endpoint."""
+
+    spec: BackendSpec
+    facts: Facts
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What it has or can emulate, by the table of its kind and by what probing taught."""
+        ...
+
+    async def send(self, request: ChatRequest, request_id: str) -> Reply:
+        """Open one upstream call; returns when its head is good. Raises UpstreamFault."""
+        ...
+
+    async def warming(self) -> bool:
+        """Ask, without waking it, whether it is loading its model right now (the first-token clock asks)."""
+        ...
+
+
+class Observer(Protocol):
+    """Told about each settled request and about costs that no request causes. Sync and cheap."""
+
+    def on_settled(self, record: Record) -> None: ...
+
+    def on_cost(self, tier: str, backend: str, kind: str, nano_usd: int) -> None: ...
+
+
