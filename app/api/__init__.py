@@ -1,0 +1,1 @@
+"""HTTP: what clients see. Knows the driver and the errors, nothing of backends or config."""

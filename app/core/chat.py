@@ -39,7 +39,14 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "user": (str,),
     "metadata": (dict,),
 }
-_WORDS = {str: "a string", bool: "true or false", int: "an integer", float: "a number", dict: "an object", list: "an array"}
+_WORDS = {
+    str: "a string",
+    bool: "true or false",
+    int: "an integer",
+    float: "a number",
+    dict: "an object",
+    list: "an array",
+}
 _REQUIRED: Mapping[Api, str] = {"chat": "messages", "completion": "prompt", "embedding": "input"}
 _PART_NEEDS: Mapping[str, Capability] = {"image_url": "vision", "input_audio": "audio"}
 _FORMAT_NEEDS: Mapping[str, Capability] = {"json_object": "json_object", "json_schema": "json_schema"}
@@ -149,14 +156,18 @@ def _check_tools(body: dict[str, Any]) -> None:
             raise InvalidRequest(f"'tools[{index}]' must be an object.", param=f"tools[{index}]")
     choice = body.get("tool_choice")
     if isinstance(choice, str) and choice not in ("none", "auto", "required"):
-        raise InvalidRequest("'tool_choice' must be none, auto, required or an object that names a function.", param="tool_choice")
+        raise InvalidRequest(
+            "'tool_choice' must be none, auto, required or an object that names a function.",
+            param="tool_choice",
+        )
     if isinstance(choice, dict) and choice.get("type", "function") == "function" and named_tool(body) is None:
         raise InvalidRequest("'tool_choice' names a function that is not in 'tools'.", param="tool_choice")
 
 
 def named_tool(body: Mapping[str, Any]) -> dict[str, Any] | None:
     """The one tool that `tool_choice` forces: named, or required when there is a single tool; else None."""
-    choice, tools = body.get("tool_choice"), body.get("tools") or []
+    tools: list[dict[str, Any]] = body.get("tools") or []
+    choice = body.get("tool_choice")
     if choice == "required" and len(tools) == 1:
         only = tools[0]
         return only if isinstance(only.get("function"), dict) else None
@@ -165,7 +176,7 @@ def named_tool(body: Mapping[str, Any]) -> dict[str, Any] | None:
     for tool in tools:
         function = tool.get("function")
         if name is not None and isinstance(function, dict) and function.get("name") == name:
-            return tool  # type: ignore[no-any-return]
+            return tool
     return None
 
 
@@ -189,7 +200,7 @@ def _message_needs(messages: list[dict[str, Any]]) -> Iterator[Capability]:
     for message in messages:
         content = message.get("content")
         if content.__class__ is list:
-            for part in content:  # type: ignore[union-attr]
+            for part in content:
                 need = _PART_NEEDS.get(part["type"])
                 if need:
                     yield need

@@ -45,7 +45,9 @@ def intent(request: ChatRequest, caller: Caller, view: View) -> Intent:
     if tier and concrete:
         return _agreed(tier, concrete, threshold, view)
     if not tier and not concrete and not spelled and model != AUTO and view.unknown_models == "reject":
-        raise UnknownModel(f"The model '{model[:100]}' does not exist. GET /v1/models lists those that do.", param="model")
+        raise UnknownModel(
+            f"The model '{model[:100]}' does not exist. GET /v1/models lists those that do.", param="model"
+        )
     return Intent(threshold, tier, concrete)
 
 
@@ -96,7 +98,12 @@ def _named(wish: Intent, candidates: tuple[Candidate, ...]) -> tuple[Candidate, 
 
 
 def _zone(
-    caller: Caller, wish: Intent, left: tuple[Candidate, ...], preferred: str | None, reason: Reason, view: View
+    caller: Caller,
+    wish: Intent,
+    left: tuple[Candidate, ...],
+    preferred: str | None,
+    reason: Reason,
+    view: View,
 ) -> tuple[tuple[Candidate, ...], str | None, Reason]:
     if not caller.local_only:
         return left, preferred, reason

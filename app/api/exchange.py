@@ -1,0 +1,92 @@
+"""One HTTP exchange: notices at once when the client leaves, and keeps a silent stream alive.
+
+Behaviour measured on uvicorn: a handler is not cancelled when its client disconnects, so somebody must wait
+for that message beside it. The same waiter sends keep-alive comments, which commit status 200 but no data:
+the gateway may still fall back to another backend.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from app.api.errors import Headers
+
+SILENCE = 10.0  # seconds; proxies and SDKs give up on a silent stream after 60 or so
+COMMENT = b": keep-alive\n\n"
+
+
+class Exchange:
+    """`stream_headers` gives the headers of a stream that must start before its first event is there."""
+
+    __slots__ = (
+        "_last",
+        "_now",
+        "_receive",
+        "_send",
+        "_stream_headers",
+        "_task",
+        "_waiter",
+        "gone",
+        "started",
+    )
+
+    def __init__(
+        self,
+        receive: Any,
+        send: Any,
+        now: Callable[[], float],
+        stream_headers: Callable[[], Headers] | None,
+    ) -> None:
+        self._receive = receive
+        self._send = send
+        self._now = now
+        self._stream_headers = stream_headers
+        self._last = now()
+        self.started = False
+        self.gone = False
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        watch = self._leaving() if stream_headers is None else self._leaving_or_silent()
+        self._waiter = asyncio.get_running_loop().create_task(watch)
+
+    def end(self) -> None:
+        self._waiter.cancel()
+
+    def left(self) -> bool:
+        """After a CancelledError: was it the client who left?"""
+        return self.gone and self._task.uncancel() == 0
+
+    async def start(self, status: int, headers: Headers) -> None:
+        if not self.started:
+            self.started = True
+            await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def write(self, data: bytes, more: bool = True) -> None:
+        self._last = self._now()
+        await self._send({"type": "http.response.body", "body": data, "more_body": more})
+
+    async def _leaving(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.gone = True
+        self._task.cancel()
+
+    async def _leaving_or_silent(self) -> None:
+        while True:
+            quiet = self._last + SILENCE - self._now()
+            if quiet <= 0:
+                await self._comment()
+                continue
+            try:
+                async with asyncio.timeout(quiet):
+                    return await self._leaving()
+            except TimeoutError:
+                continue
+
+    async def _comment(self) -> None:
+        assert self._stream_headers is not None
+        await self.start(200, self._stream_headers())
+        await self.write(COMMENT)

@@ -1,0 +1,110 @@
+"""What happens to one request while it happens; it ends as one frozen Record, exactly once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from app.core.chat import ChatRequest
+from app.core.types import Attempt, Caller, Plan, Receipt, Record
+from app.errors import ClientFault, GatewayError, OurFault, UpstreamRejected
+from app.ports import Observer
+
+
+class Story:
+    """`plan` is the decision; `trail` and `receipts` grow with the attempts. Times are the driver's clock."""
+
+    __slots__ = (
+        "_now",
+        "_observers",
+        "_settled",
+        "attempt",
+        "caller",
+        "classify",
+        "first_token",
+        "model",
+        "pieces",
+        "plan",
+        "receipts",
+        "request",
+        "started",
+        "trail",
+        "waited",
+    )
+
+    def __init__(
+        self,
+        request: ChatRequest | None,
+        caller: Caller,
+        observers: Iterable[Observer],
+        now: Callable[[], float],
+    ) -> None:
+        self.request = request
+        self.started = now()
+        self.caller = caller
+        self.plan: Plan | None = None
+        self.attempt: Attempt | None = None
+        self.model: str | None = None
+        self.trail: tuple[tuple[str, str], ...] = ()
+        self.receipts: list[Receipt] = []
+        self.classify: float | None = None
+        self.first_token: float | None = None
+        self.pieces = 0
+        self.waited = 0.0  # seconds for slots and backends until the first token
+        self._observers = observers
+        self._now = now
+        self._settled = False
+
+    @property
+    def final_reason(self) -> str | None:
+        """Why another backend than the first answered; None if the first did."""
+        if self.attempt is None or self.attempt.number == 1 or len(self.trail) < 2:
+            return None
+        return f"fallback:{self.trail[-2][1]}"
+
+    def settle(self, outcome: str, status: int = 200, error: GatewayError | None = None) -> None:
+        """Tell the observers how it ended; later calls change nothing."""
+        if self._settled:
+            return
+        self._settled = True
+        record = self._record(outcome, status, error)
+        for observer in self._observers:
+            observer.on_settled(record)
+
+    def fail(self, error: GatewayError) -> None:
+        self.settle(_outcome_of(error), error.status, error)
+
+    def _record(self, outcome: str, status: int, error: GatewayError | None) -> Record:
+        request, caller, plan = self.request, self.caller, self.plan
+        step = self.attempt.step if self.attempt else None
+        seconds = self._now() - self.started
+        to_first = seconds if self.first_token is None else self.first_token
+        gaps = self.pieces - 1
+        return Record(
+            request_id=caller.request_id,
+            api=request.api if request else "chat",
+            stream=request.stream if request else False,
+            key=caller.key,
+            local_only=caller.local_only,
+            tier=step.tier if step else None,
+            backend=step.backend if step else None,
+            model=self.model,
+            reason=plan.reason if plan else None,
+            final_reason=self.final_reason,
+            score=plan.score if plan else None,
+            threshold=plan.threshold if plan else None,
+            outcome=outcome,
+            status=status,
+            error=error.kind if error else None,
+            receipts=tuple(self.receipts),
+            classify=self.classify,
+            first_token=self.first_token,
+            seconds=seconds,
+            overhead=max(to_first - self.waited, 0.0),
+            inter_token=(seconds - to_first) / gaps if gaps > 0 else None,
+        )
+
+
+def _outcome_of(error: GatewayError) -> str:
+    if isinstance(error, ClientFault | UpstreamRejected):
+        return "client-error"
+    return "shed" if isinstance(error, OurFault) else "upstream-error"

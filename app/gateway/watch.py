@@ -1,0 +1,121 @@
+"""The clock over one request: cancels its task when a backend keeps it waiting too long.
+
+A stream has thousands of waits and almost none is too long, so the timer is lazy: each wait only notes until
+when it may last, and a timer that fires early re-arms itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from app.errors import DeadlineExceeded, GatewayError, UpstreamTimeout
+
+
+class Watch:
+    """Limits are seconds; times are the loop's own (coarse under uvloop, so they never leave this file)."""
+
+    __slots__ = (
+        "_ask",
+        "_asking",
+        "_deadline",
+        "_end",
+        "_expired",
+        "_handle",
+        "_loop",
+        "_task",
+        "_until",
+        "_what",
+    )
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[object]) -> None:
+        self._loop = loop
+        self._task = task
+        self._handle: asyncio.TimerHandle | None = None
+        self._until: float | None = None  # None: nobody waits for a backend now
+        self._end = 0.0
+        self._deadline = False
+        self._expired: GatewayError | None = None
+        self._ask: Callable[[], Awaitable[float]] | None = None
+        self._asking: asyncio.Task[None] | None = None
+        self._what = ""
+
+    def begin(
+        self,
+        what: str,
+        limit: float,
+        left: float,
+        *,
+        deadline: bool,
+        ask: Callable[[], Awaitable[float]] | None = None,
+    ) -> None:
+        """A new phase: wait for `what` at most `limit` seconds; `left` seconds remain for everything.
+
+        `deadline` says that it is the client who gave no more. When the limit is reached, `ask` may grant more
+        seconds (a model is loading); 0 means no.
+        """
+        now = self._loop.time()
+        self._what, self._end, self._deadline, self._ask = what, now + left, deadline, ask
+        self._until = now + min(limit, left)
+        self._arm(self._until)
+
+    def follow(self, what: str, limit: float) -> None:
+        """The next phase under the same end, nobody waiting yet."""
+        self._what, self._ask, self._until = what, None, None
+        self._arm(self._loop.time() + limit)
+
+    def again(self, limit: float) -> None:
+        """The same phase waits anew."""
+        self._until = min(self._loop.time() + limit, self._end)
+
+    def rest(self) -> None:
+        """Nobody waits for a backend: a slow client is not a slow backend."""
+        self._until = None
+
+    def stop(self) -> None:
+        self._until = None
+        if self._handle is not None:
+            self._handle.cancel()
+        if self._asking is not None:
+            self._asking.cancel()
+
+    def verdict(self) -> GatewayError | None:
+        """After a CancelledError: the timeout that caused it, or None if someone else cancelled."""
+        expired, self._expired = self._expired, None
+        if expired is not None and self._task.uncancel() == 0:
+            return expired
+        return None
+
+    def _arm(self, when: float) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+        self._handle = self._loop.call_at(when, self._fire)
+
+    def _fire(self) -> None:
+        now = self._loop.time()
+        if self._until is None:
+            self._arm(now + 1.0)
+        elif now < self._until:
+            self._arm(self._until)
+        elif self._ask is not None and now < self._end:
+            self._asking = self._loop.create_task(self._extend(self._ask))
+        else:
+            self._expire()
+
+    async def _extend(self, ask: Callable[[], Awaitable[float]]) -> None:
+        until = self._until
+        more = await ask()
+        if self._until is not until:
+            self._arm(self._until or self._loop.time() + 1.0)  # it moved on while we asked
+        elif more > 0:
+            self._until = min(self._loop.time() + more, self._end)
+            self._arm(self._until)
+        else:
+            self._expire()
+
+    def _expire(self) -> None:
+        if self._deadline and self._loop.time() >= self._end:
+            self._expired = DeadlineExceeded("The deadline of the request passed before the answer was complete.")
+        else:
+            self._expired = UpstreamTimeout(f"The backend did not send {self._what} in time.")
+        self._task.cancel()
