@@ -27,13 +27,11 @@ class Decoder:
     def feed(self, data: bytes) -> list[bytes]:
         if self._start:
             data = self._strip_bom(data)
-            if self._start:
-                return []
-        if self._cr or b"\r" in data:
+        if data and (self._cr or b"\r" in data):
             data = self._normalise(data)
         if not data:
             return []
-        if b"\n" not in data:
+        if not self._ends_event(data):
             self._keep(data)
             return []
         if self._parts:
@@ -61,11 +59,16 @@ class Decoder:
         self._start = False
         return data.removeprefix(_BOM)
 
+    def _ends_event(self, data: bytes) -> bool:
+        """Is there a blank line in it, or across its beginning? Only then are the pieces put together."""
+        if b"\n\n" in data:
+            return True
+        return data.startswith(b"\n") and bool(self._parts) and self._parts[-1].endswith(b"\n")
+
     def _normalise(self, data: bytes) -> bytes:
         if self._cr and data.startswith(b"\n"):
             data = data[1:]  # the second half of a CRLF whose CR was already counted as a line end
-        if data:
-            self._cr = data.endswith(b"\r")
+        self._cr = data.endswith(b"\r")
         return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
     def _keep(self, data: bytes) -> None:
