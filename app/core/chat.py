@@ -79,11 +79,11 @@ class ChatRequest:
 
     @property
     def messages(self) -> list[dict[str, Any]]:
-        return self.body.get("messages") or []
+        return self.body["messages"] if self.api == "chat" else []
 
     @property
     def tools(self) -> list[dict[str, Any]]:
-        return self.body.get("tools") or []
+        return self.body.get("tools") or [] if self.api == "chat" else []
 
     @property
     def max_output(self) -> int:
@@ -96,11 +96,12 @@ class ChatRequest:
             yield from _strings(self.body.get(_REQUIRED[self.api]))
         for message in self.messages:
             yield from _content_texts(message.get("content"))
+            yield from _call_texts(message.get("tool_calls"))
 
     def estimated_tokens(self) -> int:
         """Prompt tokens, roughly: four UTF-8 bytes each, which holds for Latin and for Chinese text alike."""
         tokens = sum(len(text.encode("utf-8", "replace")) for text in self.texts()) // 4
-        return tokens + 4 * len(self.messages) + (len(str(self.tools)) // 4 if self.tools else 0)
+        return tokens + 4 * len(self.messages) + _length(self.tools) // 4
 
 
 def _check_types(body: dict[str, Any]) -> None:
@@ -234,6 +235,28 @@ def _content_texts(content: object) -> Iterator[str]:
             text = part.get("text")
             if isinstance(text, str):
                 yield text
+
+
+def _call_texts(calls: object) -> Iterator[str]:
+    for call in calls if isinstance(calls, list) else ():
+        function = call.get("function") if isinstance(call, dict) else None
+        arguments = function.get("arguments") if isinstance(function, dict) else None
+        if isinstance(arguments, str):
+            yield arguments
+
+
+def _length(value: object) -> int:
+    """Characters of a JSON value, roughly. It does not recurse, so deep nesting cannot hurt."""
+    length, left = 0, [value]
+    while left:
+        one = left.pop()
+        if isinstance(one, dict):
+            left += [*one.keys(), *one.values()]
+        elif isinstance(one, list):
+            left += one
+        else:
+            length += len(one) + 4 if isinstance(one, str) else 4
+    return length
 
 
 def _strings(value: object) -> Iterator[str]:

@@ -40,7 +40,7 @@ def intent(request: ChatRequest, caller: Caller, view: View) -> Intent:
     threshold = float(spelled[1]) if spelled else view.threshold
     concrete = model if any(candidate.model == model for candidate in view.candidates) else None
     tier = _wished_tier(caller.tier, view) or (model if model in view.tiers else None)
-    if (tier or concrete) and not caller.may_force_tier:
+    if (tier or concrete or spelled) and not caller.may_force_tier:  # a threshold of 0 or 1 is a tier, too
         raise Forbidden("This key may not choose a tier or model. Send model 'auto'.", param="model")
     if tier and concrete:
         return _agreed(tier, concrete, threshold, view)
@@ -55,6 +55,8 @@ def plan(request: ChatRequest, caller: Caller, wish: Intent, score: Score | None
     """Raises InvalidRequest, ContextTooLong or NoBackendAvailable when no backend may serve the request."""
     preferred, reason = _preferred(wish, score, view)
     left = _named(wish, view.candidates)
+    if not left:
+        raise NoBackendAvailable("No backend is configured that may serve this request.")
     left, preferred, reason = _zone(caller, wish, left, preferred, reason, view)
     left, preferred, reason = _able(request, left, preferred, reason, view)
     left, preferred, reason = _fitting(request, left, preferred, reason, view)
@@ -117,9 +119,8 @@ def _zone(
             param="model",
             code="local_only_conflict",
         )
-    if wish.open and len(tiers) < len(view.tiers):
-        preferred = preferred if preferred in tiers else _first_tier(local)
-        return local, preferred, "local-only" if len(tiers) == 1 else reason
+    if wish.open and (len(tiers) == 1 < len(view.tiers) or preferred not in tiers):
+        return local, preferred if preferred in tiers else local[0].step.tier, "local-only"
     return local, preferred, reason
 
 
@@ -175,13 +176,7 @@ def _moved(
 ) -> tuple[str | None, Reason]:
     if preferred is None or any(one.step.tier == preferred for one in left):
         return preferred, reason
-    return _first_tier(left), why
-
-
-def _first_tier(left: tuple[Candidate, ...]) -> str:
-    if not left:
-        raise NoBackendAvailable("No backend may serve this request.")
-    return left[0].step.tier
+    return left[0].step.tier, why
 
 
 def _param_of(need: str) -> str:
