@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from app.core import policy
 from app.core.cascade import cascade
 from app.core.chat import ChatRequest
-from app.core.types import Answered, Attempt, Caller, Failed, Outcome, Plan, Score, Served, Step, View
+from app.core.types import Answered, Attempt, Caller, Facts, Failed, Outcome, Plan, Score, Served, Step, View
 from app.errors import (
     GatewayError,
     InvalidRequest,
@@ -66,14 +66,23 @@ class Gateway:
         self._observers = tuple(observers)
         self._now = now
         self._on_router_failure = on_router_failure
+        self._routed = tuple(post for post in self.posts.values() if post.tier in routing.tiers)
+        self._view: tuple[list[Facts], View] | None = None
 
     # --- decide -----------------------------------------------------------------------------------------
 
     def view(self) -> View:
+        """Made anew only when a probe has replaced the facts of a backend."""
+        facts = [post.backend.facts for post in self._routed]
+        if self._view is None or self._view[0] != facts:
+            self._view = (facts, self._fresh_view())
+        return self._view[1]
+
+    def _fresh_view(self) -> View:
         routing = self.routing
         return View(
             tiers=routing.tiers,
-            candidates=tuple(post.candidate() for post in self.posts.values() if post.tier in routing.tiers),
+            candidates=tuple(post.candidate() for post in self._routed),
             threshold=routing.threshold,
             default_tier=routing.default_tier,
             unknown_models="reject" if routing.unknown_models == "reject" else "route",
@@ -199,7 +208,8 @@ class Gateway:
         except GatewayError as error:
             leg.end(error.kind, self._now())
             raise
-        watch.follow("the next token", backend.spec.timeouts.inter_token)
+        if story.request.stream:
+            watch.follow("the next token", backend.spec.timeouts.inter_token)
         now = self._now()
         leg.first_token = now - leg.started
         story.first_token = now - story.started
