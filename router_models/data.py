@@ -28,6 +28,7 @@ class Row:
     """One labelled request. `target` in [0, 1] is what to learn, `gain` in [-1, 1] what to measure by."""
 
     source: str
+    language: str
     split: str
     group: str
     body: Mapping[str, Any]
@@ -62,7 +63,7 @@ def _row(item: Mapping[str, Any], scores: Mapping[str, float], gain: float) -> R
     body: dict[str, Any] = {"messages": [{"role": "user", "content": item["prompt"]}]}
     if item.get("tools"):
         body["tools"] = [{"type": "function", "function": tool} for tool in item["tools"]]
-    return Row(item["source"], item["split"], item["cluster"], body, min(target, 1.0), gain)
+    return Row(item["source"], item["lang"], item["split"], item["cluster"], body, min(target, 1.0), gain)
 
 
 def class_gain(scores: Mapping[str, float]) -> float:
@@ -80,7 +81,7 @@ def read_seed(path: Path = SEED_FILE) -> list[Row]:
 
 def _seed_row(item: Mapping[str, Any]) -> Row:
     label = float(item["label"])
-    return Row(f"seed-{item['lang']}", "train", item["kind"], seed_body(item), label, label)
+    return Row(f"seed-{item['lang']}", item["lang"], "train", item["kind"], seed_body(item), label, label)
 
 
 def seed_body(item: Mapping[str, Any]) -> dict[str, Any]:

@@ -104,28 +104,10 @@ def features(body: Mapping[str, Any]) -> Features:
     return Features(counters, buckets)
 
 
-def token_buckets(body: Mapping[str, Any]) -> dict[str, int]:
-    """Each distinct token of the scored text and its bucket: the long way, for explanations."""
-    text, _ = asked.asked(body)
-    words = sorted(set(_words(text, text.encode("utf-8", "surrogatepass"))))
-    codes = _cjk(text)
-    singles, pairs = _cjk_hashes(codes)
-    characters = [chr(code) for code in codes]
-    return (
-        {word.decode(): crc32(word) & (BUCKETS - 1) for word in words}
-        | dict(zip(characters, singles.tolist(), strict=True))
-        | {a + b: bucket for a, b, bucket in zip(characters, characters[1:], pairs.tolist(), strict=False)}
-    )
-
-
 def _words(text: str, data: bytes) -> list[bytes]:
     """The words in order, head and tail of them. ASCII has a short way that gives the same tokens."""
     ascii_only = len(data) == len(text)
-    words = (
-        data.translate(LETTERS).split()
-        if ascii_only
-        else " ".join(WORD.findall(text.lower())).encode().split()
-    )
+    words = data.translate(LETTERS).split() if ascii_only else " ".join(WORD.findall(text.lower())).encode().split()
     return words if len(words) <= TOKENS else words[:HEAD] + words[HEAD - TOKENS :]
 
 
@@ -140,14 +122,14 @@ def _cjk(text: str) -> NDArray[np.uint32]:
     return codes if len(codes) <= TOKENS else np.concatenate((codes[:HEAD], codes[HEAD - TOKENS :]))
 
 
-def _cjk_hashes(codes: NDArray[np.uint32]) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
-    """Buckets of the characters and of the bigrams. Bigrams reach over what stands between two characters."""
-    return (codes * ONE) >> SHIFT, ((codes[:-1] * LEFT + codes[1:]) * RIGHT) >> SHIFT
-
-
 def _cjk_buckets(codes: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    """Distinct buckets, by sorting: np.unique hashes, which takes twenty times as long at this size."""
-    buckets = np.concatenate(_cjk_hashes(codes))
+    """Distinct buckets of the characters and of the bigrams, which reach over what stands between two of them.
+
+    By sorting: np.unique hashes, which takes twenty times as long at this size.
+    """
+    singles = (codes * ONE) >> SHIFT
+    pairs = ((codes[:-1] * LEFT + codes[1:]) * RIGHT) >> SHIFT
+    buckets = np.concatenate((singles, pairs))
     buckets.sort()
     return buckets[np.flatnonzero(np.diff(buckets, prepend=BUCKETS))]
 

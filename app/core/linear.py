@@ -1,0 +1,76 @@
+"""The linear model: a bias, one weight per counter and one per hash bucket of words, and what its scores mean.
+
+logit = bias + counters . counter_weights + sum(word_weights[buckets]) / sqrt(number of buckets); the score is its
+sigmoid. Training folds scaling and calibration into the weights, so that the score is P(the large model is needed).
+`quantiles` are the scores of the reference traffic that training chose (see `router_models.fit`), in equal steps
+of share from 0.0 to 1.0. Pure arithmetic: no files, no state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import exp, sqrt
+from operator import mul
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.core.features import BUCKETS, COUNTERS, features
+
+FORMAT_VERSION = 1
+QUANTILES = 1001
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LinearModel:
+    """`counter_weights` and `counter_means` follow COUNTERS; `word_weights` has BUCKETS entries."""
+
+    bias: float
+    counter_weights: tuple[float, ...]
+    counter_means: tuple[float, ...]
+    word_weights: NDArray[np.float32]
+    quantiles: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        """Raises ValueError if a shape is wrong or a value is not finite."""
+        shapes = (len(self.counter_weights), len(self.counter_means), self.word_weights.shape, self.quantiles.shape)
+        if shapes != (len(COUNTERS), len(COUNTERS), (BUCKETS,), (QUANTILES,)):
+            raise ValueError(f"unexpected shapes {shapes}")
+        numbers = (self.bias, *self.counter_weights, *self.counter_means)
+        if not all(np.isfinite(part).all() for part in (numbers, self.word_weights, self.quantiles)):
+            raise ValueError("a weight is not finite")
+
+    def score(self, body: Mapping[str, Any]) -> float:
+        """P(the large model is needed) for a parsed request body, 0..1."""
+        seen = features(body)
+        logit = self.bias + sum(map(mul, seen.counters, self.counter_weights)) + self._words(seen.buckets)
+        return sigmoid(logit)
+
+    def explain(self, body: Mapping[str, Any]) -> list[tuple[str, float]]:
+        """Contributions that sum to the logit: the baseline of an average request, then the largest first."""
+        seen = features(body)
+        parts = [
+            (name, weight * (value - mean))
+            for name, weight, value, mean in zip(
+                COUNTERS, self.counter_weights, seen.counters, self.counter_means, strict=True
+            )
+        ]
+        parts.append(("words", self._words(seen.buckets)))
+        parts.sort(key=lambda part: -abs(part[1]))
+        return [("baseline", self.bias + sum(map(mul, self.counter_means, self.counter_weights))), *parts]
+
+    def threshold(self, llm_share: float) -> float:
+        """The score at or above which a share `llm_share` (0..1) of the reference traffic lies."""
+        return float(np.interp(1.0 - llm_share, np.linspace(0.0, 1.0, QUANTILES), self.quantiles))
+
+    def _words(self, buckets: NDArray[np.uint32]) -> float:
+        if not len(buckets):
+            return 0.0
+        return float(np.add.reduce(self.word_weights.take(buckets))) / sqrt(len(buckets))
+
+
+def sigmoid(logit: float) -> float:
+    """1 / (1 + exp(-logit)), for any finite logit."""
+    return 1.0 / (1.0 + exp(-max(-700.0, min(700.0, logit))))

@@ -1,0 +1,89 @@
+"""Reads a linear router from its artifact directory and checks it before it may decide anything.
+
+`card.json` says which format and features the model was made for and the sha256 of `model.npz`; whatever does not
+fit is a ConfigError at start, never a wrong score later. The arrays are read without pickle, so a file can hold
+numbers only. Needs numpy alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from importlib.resources.abc import Traversable
+from typing import Any
+
+import numpy as np
+
+from app.core.chat import ChatRequest
+from app.core.features import FEATURE_VERSION
+from app.core.linear import FORMAT_VERSION, LinearModel
+from app.core.types import Score
+from app.errors import ConfigError
+
+
+class LinearRouter:
+    """Scores with a trained LinearModel; `version` is the date and the hash of its artifact."""
+
+    name = "linear"
+
+    def __init__(self, model: LinearModel, version: str) -> None:
+        self.model = model
+        self.version = version
+
+    @classmethod
+    def load(cls, directory: Traversable) -> LinearRouter:
+        """The router in `directory`. Raises ConfigError if a file is missing, broken or of another version."""
+        card = _card(directory)
+        data = _read(directory, "model.npz")
+        digest = hashlib.sha256(data).hexdigest()
+        if digest != card.get("sha256"):
+            raise ConfigError(f"{directory}/model.npz does not have the sha256 its card.json states: copy both again.")
+        return cls(_model(directory, data), f"{card.get('date')}-{digest[:8]}")
+
+    def score(self, request: ChatRequest) -> Score:
+        return Score(self.model.score(request.body))
+
+    def threshold(self, llm_share: float) -> float:
+        return self.model.threshold(llm_share)
+
+    def explain(self, request: ChatRequest) -> list[tuple[str, float]]:
+        return self.model.explain(request.body)
+
+
+def _read(directory: Traversable, name: str) -> bytes:
+    try:
+        return directory.joinpath(name).read_bytes()
+    except OSError as error:
+        raise ConfigError(f"Cannot read {name} of the router in {directory}: {error.strerror}.") from error
+
+
+def _card(directory: Traversable) -> dict[str, Any]:
+    """card.json, made for this format and these features."""
+    try:
+        card = json.loads(_read(directory, "card.json"))
+    except ValueError as error:
+        raise ConfigError(f"{directory}/card.json is not JSON.") from error
+    if not isinstance(card, dict):
+        raise ConfigError(f"{directory}/card.json is not a JSON object.")
+    for key, wanted in (("format_version", FORMAT_VERSION), ("feature_version", FEATURE_VERSION)):
+        if card.get(key) != wanted:
+            raise ConfigError(
+                f"{directory}/card.json has {key} {card.get(key)!r}, this release reads {wanted}: train it again."
+            )
+    return card
+
+
+def _model(directory: Traversable, data: bytes) -> LinearModel:
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            return LinearModel(
+                bias=float(arrays["bias"]),
+                counter_weights=tuple(arrays["counter_weights"].tolist()),
+                counter_means=tuple(arrays["counter_means"].tolist()),
+                word_weights=arrays["word_weights"],
+                quantiles=arrays["quantiles"],
+            )
+    except (KeyError, TypeError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise ConfigError(f"{directory}/model.npz is not a linear router: {error}") from error
