@@ -1,0 +1,283 @@
+"""The data path's HTTP/1.1 client: one POST, its head, then its body piece by piece as it arrives.
+
+The only file that knows aiohttp (why: docs/decisions/2026-11-23-http-client.md). It decides how connections are
+made, kept, repeated and dropped, and which `UpstreamFault` each of the library's exceptions is. It never follows
+redirects, keeps cookies, reads netrc, logs, or waits for a free connection: the gateway's admission is the only
+queue. Its one clock is the connect timeout (name, TCP, proxy, TLS); a silent stream is the driver's business.
+
+A request that a kept connection swallowed without a byte of answer (the server closed it while idle) is sent
+once more, on a new connection; a new connection that dies is not repeated (RFC 9112 section 9.3.1).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import zlib
+from collections.abc import Callable, Mapping
+from functools import cached_property, lru_cache
+from typing import Final
+from urllib.request import getproxies, proxy_bypass
+from weakref import WeakSet
+
+import aiohttp
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
+from aiohttp.http import HttpProcessingError
+from aiohttp.tracing import Trace
+from yarl import URL
+
+from app.errors import UpstreamFault, UpstreamMalformed, UpstreamTimeout, UpstreamUnavailable
+
+KEEP_IDLE: Final = 50.0  # seconds; load balancers drop idle connections silently from about 60 on
+MAX_HEADER: Final = 65_536  # bytes of one header line
+MAX_HEADERS: Final = 256
+
+FAULTS: Final[tuple[tuple[type[BaseException], type[UpstreamFault], str], ...]] = (
+    # First match wins: subclasses stand before their bases. The texts are all a client ever sees of an exception.
+    (aiohttp.ServerTimeoutError, UpstreamTimeout, "no connection to the backend within its connect timeout"),
+    (aiohttp.ServerFingerprintMismatch, UpstreamUnavailable, "the backend's certificate is not trusted"),
+    (aiohttp.ClientConnectorCertificateError, UpstreamUnavailable, "the backend's certificate is not trusted"),
+    (aiohttp.ClientSSLError, UpstreamUnavailable, "the TLS handshake with the backend failed"),
+    (aiohttp.ClientProxyConnectionError, UpstreamUnavailable, "the proxy cannot be reached"),
+    (aiohttp.ClientHttpProxyError, UpstreamUnavailable, "the proxy refused the connection"),
+    (aiohttp.ClientConnectorDNSError, UpstreamUnavailable, "the backend's host name is not known"),
+    (aiohttp.ClientConnectorError, UpstreamUnavailable, "the backend cannot be reached"),
+    (aiohttp.ClientConnectionError, UpstreamUnavailable, "the connection to the backend was lost"),
+    (aiohttp.ClientPayloadError, UpstreamMalformed, "the backend's answer broke off or is not valid HTTP"),
+    (aiohttp.ClientResponseError, UpstreamMalformed, "the backend's answer is not valid HTTP"),
+    (HttpProcessingError, UpstreamMalformed, "the backend's answer is not valid HTTP"),
+    (zlib.error, UpstreamMalformed, "the backend's compressed answer cannot be read"),
+    (aiohttp.ClientError, UpstreamUnavailable, "the request to the backend cannot be made"),
+    (TimeoutError, UpstreamTimeout, "no connection to the backend within its connect timeout"),
+    (OSError, UpstreamUnavailable, "the connection to the backend was lost"),
+    (ValueError, UpstreamUnavailable, "the request to the backend cannot be made: check its URL, key and proxy"),
+)
+_KNOWN: Final = tuple(known for known, _, _ in FAULTS)
+
+
+def translate(error: BaseException) -> UpstreamFault:
+    """The fault that `error`, an instance of a class in FAULTS, stands for; never with the error's own words."""
+    if isinstance(error, aiohttp.ClientConnectionError) and _partial(error):
+        return UpstreamMalformed("the backend's answer broke off within its head")
+    return next(fault(text) for known, fault, text in FAULTS if isinstance(error, known))
+
+
+class _Body(aiohttp.Payload):
+    """The request's bytes, and what became of the connection they went to."""
+
+    _autoclose = True
+
+    def __init__(self, value: bytes) -> None:
+        super().__init__(value, content_type="application/json")
+        self._size = len(value)
+        self.fresh = False  # asks the pool for a new connection
+        self.reused = False  # told by the pool
+        self.transport: asyncio.Transport | None = None  # told by the pool
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        return str(self._value, encoding, errors)
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        await writer.write(self._value)
+
+    def abort(self) -> None:
+        """Drop the connection at once: a polite TLS goodbye may keep the backend busy for half a minute."""
+        if self.transport is not None:
+            self.transport.abort()
+
+
+class _Pool(aiohttp.TCPConnector):
+    """Kept connections that tell a request whether it got a used one, and give it a new one when it asks."""
+
+    def __init__(self) -> None:
+        super().__init__(limit=0, keepalive_timeout=KEEP_IDLE)
+        self._used: WeakSet[ResponseHandler] = WeakSet()
+
+    async def connect(
+        self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
+    ) -> Connection:
+        connection = await super().connect(req, traces, timeout)
+        body = req.body
+        if not isinstance(body, _Body):  # the CONNECT to a proxy
+            return connection
+        while body.fresh and connection.protocol in self._used:
+            connection.close()
+            connection = await super().connect(req, traces, timeout)
+        assert connection.protocol is not None
+        body.reused, body.transport = connection.protocol in self._used, connection.transport
+        self._used.add(connection.protocol)
+        return connection
+
+
+class _Inflate:
+    """Undoes a gzip or deflate that nobody asked for. Raises zlib.error on bytes that are neither."""
+
+    def __init__(self) -> None:
+        self._stream: zlib._Decompress | None = None
+
+    def __call__(self, piece: bytes) -> bytes:
+        if self._stream is None:
+            wrapped = piece[0] == 0x1F or piece[0] & 0x0F == 8  # gzip, zlib; some servers send bare deflate
+            self._stream = zlib.decompressobj(47 if wrapped else -zlib.MAX_WBITS)
+        return self._stream.decompress(piece)
+
+    def end(self) -> None:
+        if self._stream is not None and not self._stream.eof:
+            raise zlib.error("the stream is incomplete")
+
+
+class HttpReply:
+    """One answer after its head. Every method but `header` and `close` raises UpstreamFault.
+
+    Whoever holds it reads it to its end or calls `close`: until then it occupies a connection.
+    """
+
+    __slots__ = ("_body", "_content", "_inflate", "_on_end", "_response", "status")
+
+    def __init__(self, response: aiohttp.ClientResponse, body: _Body, on_end: Callable[[], None]) -> None:
+        self.status: int = response.status
+        self._response = response
+        self._content = response.content
+        self._body = body
+        self._on_end: Callable[[], None] | None = on_end
+        plain = response.headers.get("content-encoding", "").lower() in ("", "identity")
+        self._inflate = None if plain else _Inflate()
+
+    def header(self, name: str) -> str | None:
+        """The first value of a response header, in any case of letters; None if it is absent."""
+        return self._response.headers.get(name)
+
+    async def chunk(self) -> bytes:
+        """The next non-empty piece, as much as has arrived; b"" at a clean end, and again after it."""
+        try:
+            while piece := await self._content.readany():
+                if self._inflate is None or (piece := self._inflate(piece)):
+                    return piece
+            if self._inflate is not None:
+                self._inflate.end()
+        except _KNOWN as error:
+            self.close()
+            raise translate(error) from None
+        self._end()
+        return b""
+
+    async def read(self) -> bytes:
+        """The whole rest of the body; its connection goes back to the pool."""
+        pieces = []
+        while piece := await self.chunk():
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    def close(self) -> None:
+        """Abandon what is left, at once; idempotent. Drops the connection unless the body was read to its end."""
+        if self._on_end is not None:
+            self._body.abort()
+            self._response.close()
+            self._end()
+
+    def _end(self) -> None:
+        if self._on_end is not None:
+            self._on_end()
+            self._on_end = None
+
+
+class HttpClient:
+    """Posts to backends over kept connections. Bound to the event loop of its first `post`.
+
+    `proxies`: honour HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, or use no proxy whatever they say.
+    `connect_timeout` in seconds. More than `max_connections` answers at once are refused, not queued.
+    """
+
+    def __init__(self, *, proxies: bool, connect_timeout: float, max_connections: int) -> None:
+        self._timeout = aiohttp.ClientTimeout(total=None, connect=connect_timeout)
+        self._max_connections = max_connections
+        self._open = 0
+        self._closed = False
+        self._route = lru_cache(maxsize=256)(_through_proxy if proxies else _direct)
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> HttpReply:
+        """Send, and return at the response's head whatever its status. Raises UpstreamFault."""
+        if self._closed or self._open >= self._max_connections:
+            raise UpstreamUnavailable("the gateway has no free connection to the backend")
+        self._open += 1
+        payload = _Body(body)
+        try:
+            response = await self._send(url, headers, payload)
+            return HttpReply(response, payload, self._release)
+        except BaseException as error:
+            payload.abort()
+            self._release()
+            if isinstance(error, _KNOWN):
+                raise translate(error) from None
+            raise
+
+    async def aclose(self) -> None:
+        """Drop every connection; answers still being read fail. Idempotent."""
+        self._closed = True
+        if "_session" in self.__dict__:
+            await self._session.close()
+
+    async def _send(self, url: str, headers: Mapping[str, str], payload: _Body) -> aiohttp.ClientResponse:
+        try:
+            return await self._attempt(url, headers, payload)
+        except aiohttp.ClientConnectionError as error:
+            if not payload.reused or _partial(error):
+                raise
+        payload.fresh = True
+        return await self._attempt(url, headers, payload)
+
+    async def _attempt(self, url: str, headers: Mapping[str, str], payload: _Body) -> aiohttp.ClientResponse:
+        payload.reused, payload.transport = False, None
+        target, proxy = self._route(url)
+        return await self._session.post(
+            target,
+            headers=headers,
+            data=payload,
+            proxy=proxy,
+            ssl=self._trust if target.scheme == "https" else True,
+            allow_redirects=False,
+        )
+
+    def _release(self) -> None:
+        self._open -= 1
+
+    @cached_property
+    def _session(self) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=_Pool(),
+            timeout=self._timeout,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"accept-encoding": "identity"},
+            skip_auto_headers=("user-agent", "accept"),
+            auto_decompress=False,  # it takes a stream that is cut short for a whole one
+            max_line_size=MAX_HEADER,
+            max_field_size=MAX_HEADER,
+            max_headers=MAX_HEADERS,
+        )
+
+    @cached_property
+    def _trust(self) -> ssl.SSLContext:
+        return ssl.create_default_context()  # the system's store, or SSL_CERT_FILE and SSL_CERT_DIR
+
+
+def _partial(error: aiohttp.ClientConnectionError) -> bool:
+    """Whether a part of the answer's head had arrived."""
+    return isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(error.message, str)
+
+
+def _direct(url: str) -> tuple[URL, URL | None]:
+    return URL(url), None
+
+
+def _through_proxy(url: str) -> tuple[URL, URL | None]:
+    target, proxies = URL(url), getproxies()
+    proxy = proxies.get(target.scheme) or proxies.get("all")
+    if not proxy or proxy_bypass(f"{target.host}:{target.port}"):
+        return target, None
+    if "://" not in proxy:
+        proxy = f"http://{proxy}"
+    if not proxy.startswith(("http://", "https://")):
+        raise ValueError("only HTTP proxies are supported")
+    return target, URL(proxy)
