@@ -1,0 +1,139 @@
+"""One model per family of backend kinds: what they share, and the few keys that only one kind understands."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from app.core import types
+from app.settings.fields import BaseUrl, Duration, EnvName, KeepAlive, Model, ModelId, Name, Positive
+from app.settings.prices import Price
+
+HF_MANAGEMENT = "https://api.endpoints.huggingface.cloud/v2"
+
+Engine = Literal["openai", "vllm", "llama-cpp", "tgi", "transformers"]
+
+
+class Capacity(Model):
+    """`concurrent` is what the backend really runs at once: `check --probe` measures it for Ollama."""
+
+    concurrent: Annotated[int, Field(gt=0)] = 1
+    queue: Annotated[int, Field(ge=0)] = 16
+    max_wait: Duration = 20.0
+
+
+class Timeouts(Model):
+    """`load` is granted on top of `first_token` while a model loads or an endpoint wakes."""
+
+    connect: Positive = 2.0
+    first_token: Positive = 60.0
+    inter_token: Positive = 30.0
+    total: Positive = 600.0
+    load: Duration = 300.0
+
+
+# Servers that batch; the others run one request at a time unless they are told otherwise.
+_BATCHING = Capacity(concurrent=32, queue=64)
+
+
+class _Backend(Model):
+    kind: str
+    zone: types.Zone = Field(description="local if prompts stay on machines you trust with private data, else remote")
+    model: ModelId = Field(description="the model's id as the backend spells it")
+    price: Price = Field(description="{kind: local|compute-hour|tokens, ...}, or {kind: unpriced} if you do not know")
+    reasoning: Literal["off", "low", "pass"] = "pass"
+    capacity: Capacity = Capacity()
+    timeouts: Timeouts = Timeouts()
+    host: Name | None = None
+    context_window: Annotated[int, Field(gt=0)] | None = None
+
+    def address(self, name: str) -> str:
+        raise NotImplementedError
+
+    @property
+    def embeds(self) -> bool:
+        """Does this kind of server have an embeddings API at all?"""
+        return True
+
+    def spec(self, name: str) -> types.BackendSpec:
+        return types.BackendSpec(
+            name=name,
+            kind=self.kind,
+            zone=self.zone,
+            base_url=self.address(name),
+            model=self.model,
+            capacity=types.Capacity(**self.capacity.model_dump()),
+            timeouts=types.Timeouts(**self.timeouts.model_dump()),
+            reasoning=self.reasoning,
+            host=self.host,
+            context_window=self.context_window,
+        )
+
+
+class _Served(_Backend):
+    base_url: BaseUrl = Field(description="where the server listens, like http://127.0.0.1:11434")
+    api_key_env: EnvName | None = None
+
+    def address(self, name: str) -> str:
+        return self.base_url
+
+
+class Ollama(_Served):
+    """`keep_alive` in seconds, -1 for ever; `prewarm` loads the model when the gateway starts."""
+
+    kind: Literal["ollama"]
+    keep_alive: KeepAlive | None = None
+    prewarm: bool = False
+
+
+class HfEndpoint(_Served):
+    """`engine` is the server behind the endpoint's proxy; `namespace` and `endpoint` open the management API."""
+
+    kind: Literal["hf-endpoint"]
+    engine: Engine = "openai"
+    namespace: Name | None = None
+    endpoint: Name | None = None
+    management_url: BaseUrl = HF_MANAGEMENT
+    scale_up_timeout: Positive | None = None
+    capacity: Capacity = _BATCHING
+
+    @property
+    def embeds(self) -> bool:
+        return self.engine not in ("tgi", "transformers")
+
+    @model_validator(mode="after")
+    def _both_or_neither(self) -> HfEndpoint:
+        if (self.namespace is None) != (self.endpoint is None):
+            raise ValueError("write namespace and endpoint together: they name it in the management API")
+        return self
+
+
+class Batching(_Served):
+    kind: Literal["openai", "vllm", "tgi"]
+    capacity: Capacity = _BATCHING
+
+    @property
+    def embeds(self) -> bool:
+        return self.kind != "tgi"
+
+
+class OneByOne(_Served):
+    kind: Literal["llama-cpp", "transformers"]
+
+    @property
+    def embeds(self) -> bool:
+        return self.kind != "transformers"
+
+
+class Scripted(_Backend):
+    """The shipped fake: no network, canned answers on the wire of the kind it `imitates`."""
+
+    kind: Literal["scripted"]
+    imitates: Literal["ollama", "hf-endpoint", "openai", "vllm", "llama-cpp", "tgi", "transformers"] = "openai"
+
+    def address(self, name: str) -> str:
+        return f"scripted://{name}"
+
+
+Backend = Annotated[Ollama | HfEndpoint | Batching | OneByOne | Scripted, Field(discriminator="kind")]

@@ -1,0 +1,111 @@
+"""What no single field can know: names that must exist, agree or differ, and what privacy forbids."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from app.settings.backends import Ollama
+from app.settings.config import GatewayConfig
+from app.settings.problems import Problem, suggestion
+
+_CLOUD = re.compile(r"(?:-|:)cloud\Z")
+_ROUTELLM = re.compile(r"router-[\w.]+-\d(?:\.\d+)?\Z")
+
+
+def cross_checks(config: GatewayConfig) -> Iterator[Problem]:
+    yield from _reach(config)
+    yield from _secrets(config)
+    yield from _tiers(config)
+    yield from _tier_names(config)
+    yield from _hosts(config)
+    yield from _cloud(config)
+    yield from _embeddings(config)
+
+
+def _reach(config: GatewayConfig) -> Iterator[Problem]:
+    if config.auth == "none" and config.keys:
+        yield Problem(("auth",), "'none' contradicts keys; drop one of the two")
+    if config.auth == "keys" and not config.keys and not config.server.loopback:
+        yield Problem(
+            ("server", "host"),
+            "without keys only this machine may ask; add keys, or use 127.0.0.1, "
+            "or write 'auth: none' if everybody who can reach it may use it",
+        )
+
+
+def _secrets(config: GatewayConfig) -> Iterator[Problem]:
+    for name in _twice(key.name for key in config.keys):
+        yield Problem(("keys",), f"two keys are named '{name}'")
+    variables = [key.env for key in config.keys]
+    if config.server.admin_key_env:
+        variables.append(config.server.admin_key_env)
+    for name in _twice(variables):
+        yield Problem(("keys",), f"the variable {name} is used for two keys; give each its own")
+
+
+def _tiers(config: GatewayConfig) -> Iterator[Problem]:
+    for index, tier in enumerate(config.tiers):
+        for name in tier.backends:
+            if name not in config.backends:
+                hint = suggestion(name, config.backends)
+                yield Problem(("tiers", index, "backends"), f"there is no backend '{name}'{hint}")
+    for name in _twice(name for tier in config.tiers for name in tier.backends):
+        yield Problem(("tiers",), f"the backend '{name}' stands in the tiers twice; it can be in one, once")
+    wanted, names = config.routing.default_tier, [tier.name for tier in config.tiers]
+    if wanted is not None and wanted not in names:
+        yield Problem(("routing", "default_tier"), f"there is no tier '{wanted}'{suggestion(wanted, names)}")
+
+
+def _tier_names(config: GatewayConfig) -> Iterator[Problem]:
+    models = {backend.model for backend in config.backends.values()}
+    for name in _twice(tier.name for tier in config.tiers):
+        yield Problem(("tiers",), f"two tiers are named '{name}'")
+    for index, tier in enumerate(config.tiers):
+        if tier.name == "auto" or _ROUTELLM.match(tier.name):
+            yield Problem(("tiers", index, "name"), f"'{tier.name}' asks for routing; take another name")
+        if tier.name in models:
+            yield Problem(("tiers", index, "name"), f"'{tier.name}' is also a model's id; take another name")
+
+
+def _hosts(config: GatewayConfig) -> Iterator[Problem]:
+    """Slots belong to the host (or, without one, to address and model): who shares them must agree on them."""
+    specs = sorted(config.backend_specs(), key=lambda spec: spec.identity)
+    for _, sharing in itertools.groupby(specs, key=lambda spec: spec.identity):
+        first, *others = sharing
+        for other in others:
+            for key in ("capacity", "zone"):
+                if getattr(first, key) != getattr(other, key):
+                    yield Problem(
+                        ("backends", other.name, key),
+                        f"must be the same as of '{first.name}', which runs on the same host",
+                    )
+
+
+def _cloud(config: GatewayConfig) -> Iterator[Problem]:
+    cure = "is served from its maker's cloud, so its zone is remote"
+    for name, backend in config.backends.items():
+        if isinstance(backend, Ollama) and backend.zone == "local" and _CLOUD.search(backend.model):
+            yield Problem(("backends", name, "zone"), f"'{backend.model}' {cure}")
+    embeddings = config.embeddings
+    behind = config.backends.get(embeddings.backend) if embeddings else None
+    if embeddings and isinstance(behind, Ollama) and behind.zone == "local" and _CLOUD.search(embeddings.model):
+        yield Problem(("embeddings", "model"), f"'{embeddings.model}' {cure}; the backend is local")
+
+
+def _embeddings(config: GatewayConfig) -> Iterator[Problem]:
+    if config.embeddings is None:
+        return
+    name = config.embeddings.backend
+    backend = config.backends.get(name)
+    if backend is None:
+        hint = suggestion(name, config.backends)
+        yield Problem(("embeddings", "backend"), f"there is no backend '{name}'{hint}")
+    elif not backend.embeds:
+        yield Problem(("embeddings", "backend"), f"'{name}' has no embeddings API ({backend.kind})")
+
+
+def _twice(names: Iterable[str]) -> list[str]:
+    return [name for name, count in Counter(names).items() if count > 1]
