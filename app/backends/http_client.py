@@ -114,13 +114,14 @@ class _Pool(aiohttp.TCPConnector):
 class _Inflate:
     """Undoes a gzip or deflate that nobody asked for. Raises zlib.error on bytes that are neither."""
 
-    def __init__(self) -> None:
+    def __init__(self, coding: str) -> None:
+        self._coding = coding
         self._stream: zlib._Decompress | None = None
 
     def __call__(self, piece: bytes) -> bytes:
         if self._stream is None:
-            wrapped = piece[0] == 0x1F or piece[0] & 0x0F == 8  # gzip, zlib; some servers send bare deflate
-            self._stream = zlib.decompressobj(47 if wrapped else -zlib.MAX_WBITS)
+            bare = self._coding == "deflate" and piece[0] & 0x0F != 8  # some servers leave the zlib header out
+            self._stream = zlib.decompressobj(-zlib.MAX_WBITS if bare else zlib.MAX_WBITS | 32)  # 32: gzip or zlib
         return self._stream.decompress(piece)
 
     def end(self) -> None:
@@ -136,14 +137,14 @@ class HttpReply:
 
     __slots__ = ("_body", "_content", "_inflate", "_on_end", "_response", "status")
 
-    def __init__(self, response: aiohttp.ClientResponse, body: _Body, on_end: Callable[[], None]) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, body: _Body, on_end: Callable[[HttpReply], None]) -> None:
         self.status: int = response.status
         self._response = response
         self._content = response.content
         self._body = body
-        self._on_end: Callable[[], None] | None = on_end
-        plain = response.headers.get("content-encoding", "").lower() in ("", "identity")
-        self._inflate = None if plain else _Inflate()
+        self._on_end: Callable[[HttpReply], None] | None = on_end
+        coding = response.headers.get("content-encoding", "").lower()
+        self._inflate = None if coding in ("", "identity") else _Inflate(coding)
 
     def header(self, name: str) -> str | None:
         """The first value of a response header, in any case of letters; None if it is absent."""
@@ -179,7 +180,7 @@ class HttpReply:
 
     def _end(self) -> None:
         if self._on_end is not None:
-            self._on_end()
+            self._on_end(self)
             self._on_end = None
 
 
@@ -193,29 +194,35 @@ class HttpClient:
     def __init__(self, *, proxies: bool, connect_timeout: float, max_connections: int) -> None:
         self._timeout = aiohttp.ClientTimeout(total=None, connect=connect_timeout)
         self._max_connections = max_connections
-        self._open = 0
+        self._replies: set[HttpReply] = set()  # those that still occupy a connection
+        self._sending = 0
         self._closed = False
         self._route = lru_cache(maxsize=256)(_through_proxy if proxies else _direct)
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> HttpReply:
         """Send, and return at the response's head whatever its status. Raises UpstreamFault."""
-        if self._closed or self._open >= self._max_connections:
+        if self._closed or self._sending + len(self._replies) >= self._max_connections:
             raise UpstreamUnavailable("the gateway has no free connection to the backend")
-        self._open += 1
         payload = _Body(body)
+        self._sending += 1
         try:
             response = await self._send(url, headers, payload)
-            return HttpReply(response, payload, self._release)
         except BaseException as error:
             payload.abort()
-            self._release()
             if isinstance(error, _KNOWN):
                 raise translate(error) from None
             raise
+        finally:
+            self._sending -= 1
+        reply = HttpReply(response, payload, self._replies.discard)
+        self._replies.add(reply)
+        return reply
 
     async def aclose(self) -> None:
         """Drop every connection; answers still being read fail. Idempotent."""
         self._closed = True
+        for reply in tuple(self._replies):
+            reply.close()
         if "_session" in self.__dict__:
             await self._session.close()
 
@@ -239,9 +246,6 @@ class HttpClient:
             ssl=self._trust if target.scheme == "https" else True,
             allow_redirects=False,
         )
-
-    def _release(self) -> None:
-        self._open -= 1
 
     @cached_property
     def _session(self) -> aiohttp.ClientSession:
