@@ -6,7 +6,7 @@ they get none; they still stand in the OpenAPI document.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Lifespan
 
 from app import __version__
-from app.api import errors, outgoing
+from app.api import errors, incoming, outgoing
 from app.api.hot import HotEndpoint
 from app.api.incoming import Gone
 from app.api.live import Site
@@ -46,13 +46,18 @@ class SmallfirstApp(FastAPI):
         self.add_exception_handler(GatewayError, _gateway_error)
         self.add_exception_handler(HTTPException, _http_error)
         self.add_exception_handler(Gone, _gone)
+        self.add_exception_handler(Exception, _bug(on_bug))
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        endpoint = self._hot.get(scope["path"].rstrip("/")) if scope["type"] == "http" else None
+        if scope["type"] != "http":
+            return await super().__call__(scope, receive, send)
+        path = scope["path"].rstrip("/")
+        endpoint = self._hot.get(path)
         if endpoint is not None:
-            await endpoint(scope, receive, send)
-        else:
-            await super().__call__(scope, receive, send)
+            return await endpoint(scope, receive, send)
+        request_id = incoming.request_id(incoming.headers(scope)) or self.state.site.new_id()
+        scope = {**scope, "path": path or "/", "request_id": request_id}
+        await super().__call__(scope, receive, _named(request_id, send))
 
     def openapi(self) -> dict[str, Any]:
         document = super().openapi()
@@ -60,9 +65,20 @@ class SmallfirstApp(FastAPI):
         return document
 
 
+def _named(request_id: str, send: Any) -> Any:
+    """Adds to every response what identifies it."""
+
+    async def named(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], *outgoing.identity(request_id)]
+        await send(message)
+
+    return named
+
+
 async def _gateway_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, GatewayError)
-    return _response(request, error, dict(errors.retry_headers(error)))
+    return _response(error, {name.decode(): value.decode() for name, value in errors.retry_headers(error)})
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
@@ -72,16 +88,20 @@ async def _http_error(request: Request, error: Exception) -> Response:
     fault = InvalidRequest(
         f"{error.detail}: {request.method} {request.url.path[:200]}", status=error.status_code, code=code
     )
-    return _response(request, fault, {name.encode(): value.encode() for name, value in (error.headers or {}).items()})
+    return _response(fault, error.headers or {})
 
 
 async def _gone(request: Request, error: Exception) -> Response:
     return Response(status_code=499)
 
 
-def _response(request: Request, error: GatewayError, extra: dict[bytes, bytes]) -> Response:
-    site: Site = request.app.state.site
-    response = Response(errors.envelope(error), status_code=error.status, media_type="application/json")
-    for name, value in {**extra, **dict(outgoing.identity(site.new_id()))}.items():
-        response.headers[name.decode()] = value.decode()
-    return response
+def _bug(on_bug: OnBug) -> Callable[[Request, Exception], Awaitable[Response]]:
+    async def bug(request: Request, error: Exception) -> Response:
+        on_bug(request.scope["request_id"], error)
+        return _response(errors.unforeseen(), {})
+
+    return bug
+
+
+def _response(error: GatewayError, headers: Mapping[str, str]) -> Response:
+    return Response(errors.envelope(error), error.status, headers, media_type="application/json")

@@ -17,6 +17,11 @@ def envelope(error: GatewayError) -> bytes:
     )
 
 
+def unforeseen() -> GatewayError:
+    """What a client may know of an error that nobody foresaw."""
+    return GatewayError("The gateway failed on this request. Its log has the details under this request id.")
+
+
 def event(error: GatewayError) -> bytes:
     """What ends a broken stream; no [DONE] follows, since clients read that as success."""
     return b"data: " + envelope(error) + b"\n\n"

@@ -13,18 +13,19 @@ from typing import Any
 
 from app.api.errors import Headers
 
-SILENCE = 10.0  # seconds; proxies and SDKs give up on a silent stream after 60 or so
 COMMENT = b": keep-alive\n\n"
 
 
 class Exchange:
-    """`stream_headers` gives the headers of a stream that must start before its first event is there."""
+    """`stream_headers` gives the headers of a stream that must start before its first event is there (None: not
+    a stream). After `silence` seconds without a byte a stream gets a comment."""
 
     __slots__ = (
         "_last",
         "_now",
         "_receive",
         "_send",
+        "_silence",
         "_stream_headers",
         "_task",
         "_waiter",
@@ -38,11 +39,13 @@ class Exchange:
         send: Any,
         now: Callable[[], float],
         stream_headers: Callable[[], Headers] | None,
+        silence: float,
     ) -> None:
         self._receive = receive
         self._send = send
         self._now = now
         self._stream_headers = stream_headers
+        self._silence = silence
         self._last = now()
         self.started = False
         self.gone = False
@@ -76,7 +79,7 @@ class Exchange:
 
     async def _leaving_or_silent(self) -> None:
         while True:
-            quiet = self._last + SILENCE - self._now()
+            quiet = self._last + self._silence - self._now()
             if quiet <= 0:
                 await self._comment()
                 continue

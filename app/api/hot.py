@@ -14,59 +14,73 @@ from typing import Any
 from app.api import errors, incoming, outgoing
 from app.api.exchange import Exchange
 from app.api.live import Live, Site
-from app.core.chat import ChatRequest
 from app.core.types import Api, Caller
-from app.errors import BodyTooLarge, GatewayError, OurFault
+from app.errors import GatewayError, OurFault
 from app.gateway import Delivery, Story
+
+SILENCE = 10.0  # seconds; proxies and SDKs give up on a silent stream after 60 or so
 
 
 class HotEndpoint:
     """An ASGI app for one API. `on_bug` is told of errors nobody foresaw."""
 
-    def __init__(self, site: Site, api: Api, on_bug: Callable[[str, BaseException], None]) -> None:
+    def __init__(
+        self, site: Site, api: Api, on_bug: Callable[[str, BaseException], None], silence: float = SILENCE
+    ) -> None:
         self._site = site
+        self._silence = silence
         self._api: Api = api
         self._on_bug = on_bug
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         site = self._site
         live = site.live
-        headers = dict(scope["headers"])
+        headers = incoming.headers(scope)
         given = incoming.request_id(headers)
         request_id = given or site.new_id()
         if scope["method"] != "POST":
             return await _plain(send, request_id, errors.envelope(_post_only()), 405, [(b"allow", b"POST")])
+        try:
+            story = await self._begin(live, headers, request_id, receive)
+        except incoming.Gone:
+            return None
+        except Exception as error:
+            return await _refuse(send, request_id, self._known(request_id, error))
+        await self._respond(live, story, receive, send)
+
+    async def _begin(self, live: Live, headers: incoming.RawHeaders, request_id: str, receive: Any) -> Story:
         caller = Caller(request_id)
         try:
-            caller = incoming.caller(headers, live, request_id, site.now())
+            caller = incoming.caller(headers, live, request_id, self._site.now())
             raw = await incoming.body(headers, receive, live.max_body)
             request = incoming.parse(self._api, raw)
         except GatewayError as error:
             live.gateway.refuse(caller, error)
-            return await _refuse(send, request_id, error)
-        except incoming.Gone:
-            return None
-        await self._respond(live, request, caller, receive, send)
+            raise
+        return live.gateway.begin(request, caller)
 
-    async def _respond(self, live: Live, request: ChatRequest, caller: Caller, receive: Any, send: Any) -> None:
-        try:
-            story = live.gateway.begin(request, caller)
-        except GatewayError as error:
-            return await _refuse(send, caller.request_id, error)
-        stream_headers = (lambda: outgoing.STREAM + outgoing.decision(story)) if request.stream else None
-        exchange = Exchange(receive, send, self._site.now, stream_headers)
+    async def _respond(self, live: Live, story: Story, receive: Any, send: Any) -> None:
+        assert story.request is not None
+        stream_headers = (lambda: outgoing.STREAM + outgoing.decision(story)) if story.request.stream else None
+        exchange = Exchange(receive, send, self._site.now, stream_headers, self._silence)
         try:
             await self._answer(live, story, exchange)
         except asyncio.CancelledError:
             if not exchange.left():
                 raise
         except Exception as error:
-            self._on_bug(caller.request_id, error)
-            bug = _bug()
+            bug = self._known(story.caller.request_id, error)
             story.fail(bug)
             await _give_up(exchange, story, bug)
         finally:
             exchange.end()
+
+    def _known(self, request_id: str, error: Exception) -> GatewayError:
+        """The error itself, or what a client may know of one that nobody foresaw."""
+        if isinstance(error, GatewayError):
+            return error
+        self._on_bug(request_id, error)
+        return errors.unforeseen()
 
     async def _answer(self, live: Live, story: Story, exchange: Exchange) -> None:
         try:
@@ -116,6 +130,9 @@ async def _stream(delivery: Delivery, exchange: Exchange) -> None:
             delivery.close(stopping)
             await exchange.write(errors.event(stopping), more=False)
         raise
+    except Exception:
+        delivery.close(errors.unforeseen())
+        raise
     delivery.close()
 
 
@@ -135,10 +152,9 @@ async def _give_up(exchange: Exchange, story: Story, error: GatewayError) -> Non
 
 
 async def _refuse(send: Any, request_id: str, error: GatewayError) -> None:
-    extra = errors.retry_headers(error)
-    if isinstance(error, BodyTooLarge):
-        extra.append((b"connection", b"close"))  # the rest of the body is not worth reading
-    await _plain(send, request_id, errors.envelope(error), error.status, extra)
+    """The connection stays open even if the body was not read: closing it then would reset it, and the client
+    would see that instead of the answer (measured). The server throws the rest away as it comes."""
+    await _plain(send, request_id, errors.envelope(error), error.status, errors.retry_headers(error))
 
 
 async def _plain(send: Any, request_id: str, body: bytes, status: int, extra: errors.Headers) -> None:
@@ -149,7 +165,3 @@ async def _plain(send: Any, request_id: str, body: bytes, status: int, extra: er
 
 def _post_only() -> GatewayError:
     return GatewayError("Use POST here.", status=405, code="method_not_allowed")
-
-
-def _bug() -> GatewayError:
-    return GatewayError("The gateway failed on this request. Its log has the details under this request id.")

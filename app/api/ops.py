@@ -130,17 +130,15 @@ async def _decision(site: Site, request: Request) -> dict[str, Any]:
     gateway = live.gateway
     plan = gateway.decide(chat, caller)
     first = gateway.posts[plan.steps[0].backend].backend.spec
-    score = plan.score
-    if score is None and (scored := gateway.router.score(chat)) is not None:
-        score = scored.value  # asked for outright, so it did not decide; shown because it was asked for here
+    score, contributions = gateway.explain(chat)
     return {
         "tier": plan.steps[0].tier,
         "model": first.model,
         "backend": first.name,
-        "score": score,
+        "score": score,  # shown even where it did not decide
         "threshold": gateway.routing.threshold if plan.threshold is None else plan.threshold,
         "reason": plan.reason,
         "fallbacks": [step.backend for step in plan.steps[1:]],
         "router": f"{gateway.router.name} {gateway.router.version}",
-        "contributions": [{"feature": name, "value": value} for name, value in gateway.router.explain(chat)],
+        "contributions": [{"feature": name, "value": value} for name, value in contributions],
     }

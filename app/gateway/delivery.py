@@ -99,6 +99,7 @@ class Delivery:
     def close(self, error: GatewayError | None = None, *, cancelled: bool = False) -> None:
         """Settle: served in full, broken by `error` after the first byte, or left by the client."""
         now = self._now()
+        self._watch.stop()
         if cancelled:
             self._leg.end("cancelled", now)
             self.story.settle("cancelled", 499)
@@ -108,4 +109,3 @@ class Delivery:
         else:
             self._leg.end("ok", now)
             self.story.settle("ok")
-        self._watch.stop()

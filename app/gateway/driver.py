@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from app.core import policy
 from app.core.cascade import cascade
@@ -23,8 +24,10 @@ from app.errors import (
     InvalidRequest,
     NoBackendAvailable,
     Saturated,
+    UnknownModel,
     UpstreamFault,
     UpstreamLoading,
+    UpstreamMalformed,
     UpstreamRateLimited,
 )
 from app.gateway.delivery import Delivery, Leg
@@ -39,13 +42,12 @@ _RETRY_HELPS = (Saturated, UpstreamLoading, UpstreamRateLimited)
 
 @dataclass(frozen=True, slots=True)
 class Routing:
-    """What the config says about choosing. `embeddings` is a backend name and the model it embeds with."""
+    """What the config says about choosing. `tiers` cheapest first."""
 
     tiers: tuple[str, ...]
     threshold: float
     default_tier: str
-    unknown_models: str = "route"
-    embeddings: str | None = None
+    unknown_models: Literal["route", "reject"] = "route"
 
 
 class Gateway:
@@ -59,8 +61,10 @@ class Gateway:
         observers: Sequence[Observer],
         now: Callable[[], float],
         on_router_failure: Callable[[Exception], None],
+        embeddings: Post | None = None,
     ) -> None:
         self.posts: Mapping[str, Post] = {post.backend.spec.name: post for post in posts}
+        self.embeddings = embeddings
         self.routing = routing
         self.router = router
         self._observers = tuple(observers)
@@ -85,16 +89,18 @@ class Gateway:
             candidates=tuple(post.candidate() for post in self._routed),
             threshold=routing.threshold,
             default_tier=routing.default_tier,
-            unknown_models="reject" if routing.unknown_models == "reject" else "route",
+            unknown_models=routing.unknown_models,
         )
 
     def begin(self, request: ChatRequest, caller: Caller) -> Story:
         """Decide. Raises a settled GatewayError when no backend may serve the request."""
         story = Story(request, caller, self._observers, self._now)
         try:
-            story.plan = self._embedding_plan(request) if request.api == "embedding" else self._plan(request, story)
-        except GatewayError as error:
-            story.fail(error)
+            story.plan = (
+                self._embedding_plan(request, caller) if request.api == "embedding" else self._plan(request, story)
+            )
+        except Exception as error:
+            story.fail(_known(error))
             raise
         return story
 
@@ -105,6 +111,15 @@ class Gateway:
     def decide(self, request: ChatRequest, caller: Caller) -> Plan:
         """The plan alone, nothing counted: for `/v1/route`."""
         return self._plan(request, Story(request, caller, (), self._now))
+
+    def explain(self, request: ChatRequest) -> tuple[float | None, list[tuple[str, float]]]:
+        """The score and what made it; None and nothing if the router has no opinion or fails."""
+        try:
+            score = self.router.score(request)
+            return (score.value, self.router.explain(request)) if score else (None, [])
+        except Exception as error:
+            self._on_router_failure(error)
+            return None, []
 
     def _plan(self, request: ChatRequest, story: Story) -> Plan:
         view = self.view()
@@ -122,23 +137,30 @@ class Gateway:
         finally:
             story.classify = self._now() - started
 
-    def _embedding_plan(self, request: ChatRequest) -> Plan:
-        name = self.routing.embeddings
-        if name is None:
+    def _embedding_plan(self, request: ChatRequest, caller: Caller) -> Plan:
+        """Vectors of different models cannot be mixed: one step, no score, no fallback."""
+        post = self.embeddings
+        if post is None:
             raise InvalidRequest(
                 "Embeddings are not configured. Add 'embeddings: {backend, model}' to the config.",
                 code="embeddings_not_configured",
             )
-        post = self.posts[name]
-        lacking = request.needs - post.backend.capabilities
-        if lacking:
+        spec = post.backend.spec
+        if caller.local_only and spec.zone != "local":
+            raise InvalidRequest(
+                "This request is local-only, but the embedding backend is remote. Configure a local one.",
+                code="local_only_conflict",
+            )
+        if self.routing.unknown_models == "reject" and request.model not in (spec.model, policy.AUTO):
+            raise UnknownModel(f"Embeddings are made by '{spec.model}' here. Ask for that model.", param="model")
+        if "token_prompt" in request.needs - post.backend.capabilities:
             raise InvalidRequest(
                 "The embedding backend takes text only, not token arrays. Send strings "
                 "(in LangChain: check_embedding_ctx_length=False).",
                 param="input",
                 code="unsupported_capability",
             )
-        return Plan((Step(name, post.tier),), "explicit-model")
+        return Plan((Step(spec.name, post.tier),), "explicit-model")
 
     # --- perform ----------------------------------------------------------------------------------------
 
@@ -163,13 +185,13 @@ class Gateway:
             if isinstance(verdict, Served) and delivery is not None:
                 return delivery
             raise _telling(faults)
-        except GatewayError as error:
-            watch.stop()
-            story.fail(error)
-            raise
         except asyncio.CancelledError:
             watch.stop()
             story.settle("cancelled", 499)
+            raise
+        except Exception as error:
+            watch.stop()
+            story.fail(_known(error))
             raise
 
     async def _attempt(
@@ -179,7 +201,8 @@ class Gateway:
         watch: Watch,
         faults: list[GatewayError],
     ) -> tuple[Outcome, Delivery | None]:
-        post = self.posts[attempt.step.backend]
+        assert story.request is not None
+        post = self._post(attempt, story.request)
         story.attempt = attempt
         began = self._now()
         try:
@@ -192,6 +215,11 @@ class Gateway:
         finally:
             story.waited += self._now() - began
 
+    def _post(self, attempt: Attempt, request: ChatRequest) -> Post:
+        if request.api == "embedding" and self.embeddings is not None:
+            return self.embeddings
+        return self.posts[attempt.step.backend]
+
     async def _send(self, leg: Leg, story: Story, watch: Watch) -> Delivery:
         backend = leg.post.backend
         assert story.request is not None
@@ -199,14 +227,16 @@ class Gateway:
         try:
             leg.reply = reply = await backend.send(story.request, story.caller.request_id)
             first = await reply.read()
+            if not first:  # a 200 and then nothing is not an answer
+                raise UpstreamMalformed("The backend ended its answer before it began.")
         except asyncio.CancelledError:
             error = watch.verdict()
             leg.end(error.kind if error else "cancelled", self._now())
             if error is None:
                 raise
             raise error from None
-        except GatewayError as error:
-            leg.end(error.kind, self._now())
+        except Exception as error:
+            leg.end(_known(error).kind, self._now())
             raise
         if story.request.stream:
             watch.follow("the next token", backend.spec.timeouts.inter_token)
@@ -215,34 +245,39 @@ class Gateway:
         story.first_token = now - story.started
         story.pieces = 1
         story.model = reply.model or backend.spec.model
-        return Delivery(leg, first or b"", self._now)
+        return Delivery(leg, first, self._now)
 
     def _start_clock(self, leg: Leg, story: Story, watch: Watch) -> None:
         spec, facts = leg.post.backend.spec, leg.post.backend.facts
         limits = spec.timeouts
-        granted = facts.state in ("loading", "asleep")
+        warm = facts.state not in ("loading", "asleep")
         deadline = story.caller.deadline
         client_left = float("inf") if deadline is None else deadline - leg.started
 
         async def ask() -> float:
-            nonlocal granted
-            if granted:
+            try:
+                async with asyncio.timeout(limits.connect):
+                    return limits.load if await leg.post.backend.warming() else 0.0
+            except (TimeoutError, UpstreamFault):
                 return 0.0
-            granted = True
-            return limits.load if await leg.post.backend.warming() else 0.0
 
         watch.begin(
             "a first token",
-            limits.first_token + (limits.load if granted else 0.0),
+            limits.first_token + (0.0 if warm else limits.load),
             min(limits.total, client_left),
             deadline=client_left < limits.total,
-            ask=None if granted else ask,
+            ask=ask if warm else None,
         )
 
 
 async def _admit(post: Post, story: Story, now: float) -> None:
     deadline = story.caller.deadline
     await acquire(post.lane, post.backend.spec.capacity, None if deadline is None else deadline - now)
+
+
+def _known(error: Exception) -> GatewayError:
+    """The error itself; of one that nobody foresaw only that there was one."""
+    return error if isinstance(error, GatewayError) else GatewayError("The gateway failed on this request.")
 
 
 def _telling(faults: Sequence[GatewayError]) -> GatewayError:

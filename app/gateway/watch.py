@@ -52,7 +52,7 @@ class Watch:
         """A new phase: wait for `what` at most `limit` seconds; `left` seconds remain for everything.
 
         `deadline` says that it is the client who gave no more. When the limit is reached, `ask` may grant more
-        seconds (a model is loading); 0 means no.
+        seconds (a model is loading); 0 means no. It is asked once and must be bounded and not raise.
         """
         now = self._loop.time()
         self._what, self._end, self._deadline, self._ask = what, now + left, deadline, ask
@@ -62,7 +62,7 @@ class Watch:
     def follow(self, what: str, limit: float) -> None:
         """The next phase under the same end, nobody waiting yet."""
         self._what, self._ask, self._until = what, None, None
-        self._arm(self._loop.time() + limit)
+        self._arm(min(self._loop.time() + limit, self._end))
 
     def again(self, limit: float) -> None:
         """The same phase waits anew."""
@@ -99,6 +99,8 @@ class Watch:
             self._arm(self._until)
         elif self._ask is not None and now < self._end:
             self._asking = self._loop.create_task(self._extend(self._ask))
+            self._ask = None
+            self._arm(self._end)  # the end does not wait for the answer
         else:
             self._expire()
 
@@ -118,4 +120,5 @@ class Watch:
             self._expired = DeadlineExceeded("The deadline of the request passed before the answer was complete.")
         else:
             self._expired = UpstreamTimeout(f"The backend did not send {self._what} in time.")
+        self._until = None
         self._task.cancel()
