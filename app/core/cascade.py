@@ -8,18 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
-from app.core.types import Answered, Attempt, Exhausted, Failed, Outcome, Plan, Served, Verdict
+from app.core.types import Answered, Attempt, Exhausted, Outcome, Plan, Served, Verdict
 
 
 def cascade(plan: Plan) -> Generator[Attempt, Outcome, Verdict]:
     trail: list[tuple[str, str]] = []
     for number, step in enumerate(plan.steps, start=1):
         attempt = Attempt(step, number)
-        match (yield attempt):
-            case Answered():
-                return Served(attempt, (*trail, (step.backend, "served")))
-            case Failed(kind=kind, final=final):
-                trail.append((step.backend, kind))
-                if final:  # the client's own fault: another backend will not help
-                    break
+        outcome = yield attempt
+        if isinstance(outcome, Answered):
+            return Served(attempt, (*trail, (step.backend, "served")))
+        trail.append((step.backend, outcome.kind))
+        if outcome.final:  # the client's own fault: another backend will not help
+            break
     return Exhausted(tuple(trail))

@@ -93,7 +93,7 @@ class ChatRequest:
     def texts(self) -> Iterator[str]:
         """All text that becomes prompt: contents, text parts, tool arguments; in order."""
         if self.api != "chat":
-            yield from _strings(self.body.get(_REQUIRED[self.api]))
+            yield from _strings(self.body[_REQUIRED[self.api]])
         for message in self.messages:
             yield from _content_texts(message.get("content"))
             yield from _call_texts(message.get("tool_calls"))
@@ -259,8 +259,5 @@ def _length(value: object) -> int:
     return length
 
 
-def _strings(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, list):
-        yield from (item for item in value if isinstance(item, str))
+def _strings(value: str | list[Any]) -> Iterator[str]:
+    yield from [value] if isinstance(value, str) else [item for item in value if isinstance(item, str)]

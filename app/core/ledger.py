@@ -73,8 +73,7 @@ def kinds(price: Price) -> tuple[CostKind, ...]:
             return "compute", "idle"
         case LocalPrice():
             return "energy", "capex"
-        case Unpriced():
-            return ()
+    return ()
 
 
 def charge(price: Price, usage: Usage) -> int | None:
