@@ -1,0 +1,68 @@
+"""What `check --probe` finds out: the state of every backend, and the slots of every Ollama."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from app.cli.slots import Slots, measure
+from app.core.types import BackendSpec, Facts
+from app.settings import GatewayConfig, secret
+
+MOST = 16  # requests sent at once, whatever the config says
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    backend: str
+    facts: Facts
+    slots: Slots | None = None
+    advice: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Asleep and loading are fine: a request would be answered, later."""
+        return self.facts.state != "down"
+
+    def __str__(self) -> str:
+        facts = self.facts
+        said = [facts.state, f"context {facts.context_window}" if facts.context_window else None, facts.problem]
+        lines = [f"{self.backend}: {', '.join(one for one in said if one)}"]
+        return "\n".join([*lines, f"  {self.advice}"] if self.advice else lines)
+
+    def as_json(self) -> dict[str, Any]:
+        facts = self.facts
+        return {
+            "state": facts.state,
+            "problem": facts.problem,
+            "context_window": facts.context_window,
+            "models": list(facts.models),
+            "slots": asdict(self.slots) if self.slots else None,
+            "advice": self.advice,
+        }
+
+
+async def probe_all(
+    config: GatewayConfig, environ: Mapping[str, str], say: Callable[[str], None]
+) -> tuple[Finding, ...]:
+    """Backends together, then the slots of each Ollama in turn: they may share a graphics card."""
+    specs = config.backend_specs()
+    facts = await asyncio.gather(*(_facts(spec, config, environ) for spec in specs))
+    return tuple([await _finding(spec, found, say) for spec, found in zip(specs, facts, strict=True)])
+
+
+async def _facts(spec: BackendSpec, config: GatewayConfig, environ: Mapping[str, str]) -> Facts:
+    from app.backends.probe import probe
+
+    return await probe(spec, secret(environ, getattr(config.backends[spec.name], "api_key_env", None)))
+
+
+async def _finding(spec: BackendSpec, facts: Facts, say: Callable[[str], None]) -> Finding:
+    if spec.kind != "ollama" or facts.state == "down":
+        return Finding(spec.name, facts)
+    asked = min(MOST, max(4, 2 * spec.capacity.concurrent))
+    say(f"{spec.name}: loading {spec.model} and sending it {asked} short requests at once ...")
+    slots = await measure(spec.base_url, spec.model, asked)
+    return Finding(spec.name, facts, slots, slots.advice(spec.capacity.concurrent))

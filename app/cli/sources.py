@@ -1,0 +1,44 @@
+"""Which config a command means when none is named: ./config/gateway.yaml, else what an Ollama here offers."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from app.errors import ConfigError
+from app.settings import Source
+
+DEFAULT_FILE = Path("config/gateway.yaml")
+
+
+def named_source(file: Path | None, environ: Mapping[str, str]) -> Source | None:
+    """The file that was named, or ./config/gateway.yaml if it is there."""
+    path = file or (DEFAULT_FILE if DEFAULT_FILE.is_file() else None)
+    return Source(path, environ) if path else None
+
+
+def default_source(environ: Mapping[str, str]) -> Source:
+    """For `serve` without a config. Raises ConfigError when there is no file and no Ollama with a model."""
+    source = named_source(None, environ)
+    if source:
+        return source
+    from app.cli.ollama import Ollama, address
+    from app.cli.writing import write
+
+    ollama = Ollama(address(environ))
+    models = asyncio.run(ollama.models())
+    chat = [model for model in models or () if model.chats]
+    if not models or not chat:
+        what = "offers no chat model (ollama pull qwen3:4b)" if models is not None else "does not answer"
+        raise ConfigError(
+            f"There is no {DEFAULT_FILE}, and Ollama at {ollama.url} {what}. Name a config with --config FILE."
+        )
+    print(f"No {DEFAULT_FILE} here: serving {chat[0].name} of Ollama at {ollama.url}.", file=sys.stderr)
+    return Source(None, environ, write(ollama.url, chat[0], models))
+
+
+def tell(warnings: tuple[str, ...]) -> None:
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)

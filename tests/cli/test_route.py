@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.cli.conftest import Result
+
+Run = Callable[..., Result]
+
+
+def test_it_decides_on_a_fresh_machine(smallfirst: Run) -> None:
+    """Without any config a greeting goes to the small tier, and the numbers say why."""
+    result = smallfirst("route", "--json", "你好")
+    decision = json.loads(result.out)
+    assert result.code == 0
+    assert decision["tier"] == "slm"
+    assert decision["backend"] == "small"
+    assert decision["model"] == "qwen3:4b"
+    assert decision["reason"] == "score"
+    assert decision["score"] < decision["threshold"]
+    assert decision["contributions"]
+
+
+def test_a_harder_question_scores_higher(smallfirst: Run) -> None:
+    """A proof needs the large model more than a greeting does."""
+    proof, greeting = (json.loads(smallfirst("route", "--json", text).out) for text in ("证明根号2是无理数", "你好"))
+    assert proof["score"] > greeting["score"]
+
+
+def test_a_request_file_is_taken_whole(smallfirst: Run) -> None:
+    """Model, tools and messages of the file decide: a tier's name as model is an explicit tier."""
+    Path("r.json").write_text(json.dumps({"model": "llm", "messages": [{"role": "user", "content": "hi"}]}))
+    result = smallfirst("route", "--request", "r.json")
+    assert result.code == 0
+    assert result.out.startswith("llm: large on large (reason: explicit-tier)")
+
+
+def test_a_refusal_is_told_as_the_api_tells_it(smallfirst: Run) -> None:
+    """A body the gateway would answer with a 400 exits 1 with that message."""
+    Path("r.json").write_text('{"messages": []}')
+    result = smallfirst("route", "--request", "r.json", "--json")
+    assert result.code == 1
+    assert json.loads(result.out)["error"]["status"] == 400
+
+
+def test_bad_usage_exits_2(smallfirst: Run) -> None:
+    """Neither text nor request, both, a file that is no JSON."""
+    Path("r.json").write_text("{")
+    for arguments in ([], ["hi", "--request", "r.json"], ["--request", "r.json"], ["--request", "none.json"]):
+        assert smallfirst("route", *arguments).code == 2
