@@ -91,12 +91,13 @@ def charge(price: Price, usage: Usage) -> int | None:
 class Meter:
     """Turns the time of one backend into money. Call `advance` on every change between busy and unused."""
 
-    __slots__ = ("_carry", "_last", "_price", "_windows")
+    __slots__ = ("_carry", "_last", "_price", "_utc", "_windows")
 
     def __init__(self, price: Price) -> None:
         self._price = price
         self._windows = _merged(price.awake) if isinstance(price, HourPrice) else ()
         self._last: int | None = None
+        self._utc = 0
         self._carry: dict[CostKind, int] = {}
 
     def advance(self, now: float, utc_seconds: float, busy: bool) -> list[tuple[CostKind, int]]:
@@ -108,11 +109,17 @@ class Meter:
         end = round(now * NANO)
         spent = 0 if self._last is None else max(0, end - self._last)
         self._last = end
+        self._place(spent, round(utc_seconds * NANO))
         return [
             (kind, nano)
-            for kind, nano_per_hour, elapsed in self._accruals(spent, round(utc_seconds * NANO), busy)
+            for kind, nano_per_hour, elapsed in self._accruals(spent, self._utc, busy)
             if (nano := self._accrue(kind, nano_per_hour * elapsed))
         ]
+
+    def _place(self, spent: int, utc: int) -> None:
+        """Go on from the last place in the day, so that intervals neither gap nor overlap; follow only a step."""
+        expected = self._utc + spent
+        self._utc = expected if abs(utc - expected) < NANO else utc
 
     def _accruals(self, spent: int, utc: int, busy: bool) -> Iterable[tuple[CostKind, int, int]]:
         """(kind, nano-dollars per hour, nanoseconds) of an interval of `spent` that ends at `utc`."""

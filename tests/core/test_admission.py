@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
@@ -128,6 +128,7 @@ class LaneMachine(RuleBasedStateMachine):
 
 
 TestLaneMachine = LaneMachine.TestCase
+TestLaneMachine.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 
 
 @given(st.integers(1, 4), st.integers(0, 4), st.integers(0, 30))

@@ -135,3 +135,11 @@ def test_kinds_say_where_money_can_go() -> None:
     assert kinds(HourPrice(1)) == ("compute", "idle")
     assert kinds(LocalPrice(1, 1, 1, 1)) == ("energy", "capex")
     assert kinds(Unpriced()) == ()
+
+
+def test_the_day_follows_a_clock_that_was_set() -> None:
+    """When UTC jumps by more than a second, the declared hours are those of the new time."""
+    meter = Meter(HourPrice(1.0, ((3600, 7200),)))
+    meter.advance(0.0, MIDNIGHT, busy=False)
+    assert meter.advance(60.0, MIDNIGHT + 60.5, busy=False) == []
+    assert meter.advance(96.0, MIDNIGHT + 5000, busy=False) == [("idle", DOLLAR // 100)]

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -126,6 +126,7 @@ def test_priced_backends_are_not_unpriced() -> None:
     assert Scrape(settled(a_record()))("unpriced_requests_total", backend="ollama") == 0
 
 
+@settings(max_examples=30)
 @given(st.lists(st.tuples(st.sampled_from(["compute", "idle", "energy", "capex"]), st.integers(1, 10**12))))
 def test_cost_agrees_with_the_ledger(costs: list[tuple[str, int]]) -> None:
     """The counters show the exact integer sum to 1e-6 USD."""
