@@ -81,11 +81,12 @@ class JsonLog:
 
     def _timestamp(self) -> str:
         """RFC 3339 in UTC with milliseconds; the words of a second are made once."""
-        second, part = divmod(self._now(), 1)
+        now = self._now()
+        second = int(now)
         if second != self._second[0]:
             words = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-            self._second = (int(second), words)
-        return f"{self._second[1]}.{int(part * 1000):03d}Z"
+            self._second = (second, words)
+        return f"{self._second[1]}.{int((now - second) * 1000):03d}Z"
 
     def flush(self) -> None:
         """Hand on what is taken without waiting; the rest stays for the next line."""
