@@ -82,11 +82,6 @@ class _Body(aiohttp.Payload):
     async def write(self, writer: AbstractStreamWriter) -> None:
         await writer.write(self._value)
 
-    def abort(self) -> None:
-        """Drop the connection at once: a polite TLS goodbye may keep the backend busy for half a minute."""
-        if self.transport is not None:
-            self.transport.abort()
-
 
 class _Pool(aiohttp.TCPConnector):
     """Kept connections that tell a request whether it got a used one, and give it a new one when it asks."""
@@ -135,13 +130,12 @@ class HttpReply:
     Whoever holds it reads it to its end or calls `close`: until then it occupies a connection.
     """
 
-    __slots__ = ("_body", "_content", "_inflate", "_on_end", "_response", "status")
+    __slots__ = ("_content", "_inflate", "_on_end", "_response", "status")
 
-    def __init__(self, response: aiohttp.ClientResponse, body: _Body, on_end: Callable[[HttpReply], None]) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, on_end: Callable[[HttpReply], None]) -> None:
         self.status: int = response.status
         self._response = response
         self._content = response.content
-        self._body = body
         self._on_end: Callable[[HttpReply], None] | None = on_end
         coding = response.headers.get("content-encoding", "").lower()
         self._inflate = None if coding in ("", "identity") else _Inflate(coding)
@@ -172,9 +166,11 @@ class HttpReply:
         return b"".join(pieces)
 
     def close(self) -> None:
-        """Abandon what is left, at once; idempotent. Drops the connection unless the body was read to its end."""
+        """Abandon what is left, at once; idempotent. Drops the connection unless the whole body has arrived."""
         if self._on_end is not None:
-            self._body.abort()
+            connection = self._response.connection  # None once the library gave it to the next request
+            if connection is not None:
+                _abort(connection.transport)
             self._response.close()
             self._end()
 
@@ -208,13 +204,13 @@ class HttpClient:
         try:
             response = await self._send(url, headers, payload)
         except BaseException as error:
-            payload.abort()
+            _abort(payload.transport)
             if isinstance(error, _KNOWN):
                 raise translate(error) from None
             raise
         finally:
             self._sending -= 1
-        reply = HttpReply(response, payload, self._replies.discard)
+        reply = HttpReply(response, self._replies.discard)
         self._replies.add(reply)
         return reply
 
@@ -264,6 +260,12 @@ class HttpClient:
     @cached_property
     def _trust(self) -> ssl.SSLContext:
         return ssl.create_default_context()  # the system's store, or SSL_CERT_FILE and SSL_CERT_DIR
+
+
+def _abort(transport: asyncio.Transport | None) -> None:
+    """Drop a connection at once: a polite TLS goodbye may keep the backend busy for half a minute."""
+    if transport is not None:
+        transport.abort()
 
 
 def _partial(error: aiohttp.ClientConnectionError) -> bool:

@@ -466,6 +466,27 @@ async def test_leaving_mid_body_frees_the_backend() -> None:
             await asyncio.wait_for(upstream.left.wait(), BOUND)
 
 
+async def test_leaving_after_the_last_byte_spares_the_next_request() -> None:
+    """A reply closed before its end was read may have passed its connection on: that one must not be cut."""
+    go_on = asyncio.Event()
+
+    async def script(exchange: Exchange) -> None:
+        if exchange.number == 2:
+            await go_on.wait()
+        await exchange.send(OK)
+
+    async with Upstream(script) as upstream, client() as http:
+        first = await ask(http, upstream.url)
+        assert await first.chunk() == b"hi"
+        upstream.asked.clear()
+        second = asyncio.create_task(ask(http, upstream.url))
+        await asyncio.wait_for(upstream.asked.wait(), 5)
+        first.close()
+        go_on.set()
+        assert await (await second).read() == b"hi"
+        assert (upstream.connections, len(upstream.requests)) == (1, 2)
+
+
 async def test_a_full_pool_refuses() -> None:
     """There is no second queue behind the admission's: one connection too many is refused at once."""
     async with Upstream(always(CHUNKED)) as upstream, client(max_connections=2) as http:
