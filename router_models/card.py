@@ -129,9 +129,9 @@ def _page(card: Mapping[str, Any]) -> Iterator[str]:
     yield from _page_thresholds(card)
     yield "## What it is bad at\n"
     yield "The labels come from exams and from models of 2023 and 2024; difficulty within one exam is learned weakly"
-    yield "(an interval that holds .5 is no better than chance, and length alone wins on some sources). Chinese is LawBench and the seed only. Turns, tools,"
-    yield "wanted length, effort and images rest on few examples or none. Of a conversation it reads the last user"
-    yield "message; what came before enters as counters only."
+    yield "(an interval that holds .5 is no better than chance, and length alone wins on some sources). Chinese is"
+    yield "LawBench and the seed only. Tools, effort, output format and images rest on few examples or none. Of a"
+    yield "conversation it reads the last user message; what came before enters as counters only."
 
 
 def _page_data(card: Mapping[str, Any]) -> Iterator[str]:
@@ -175,9 +175,9 @@ def _pair_cells(pair: Mapping[str, Any]) -> list[str]:
 def _page_thresholds(card: Mapping[str, Any]) -> Iterator[str]:
     yield "## Thresholds\n"
     yield f"Quantiles of a reference traffic: half of it the seed out of fold ({EASY_SHARE:.0%} easy), half the dev"
-    yield "parts in equal shares. Neither alone is like real traffic: exams hold hardly anything trivial and crowd the middle of"
-    yield "the scale, the seed knows only extremes. Calibration error on this traffic, where the two calibration"
-    yield f"parameters were fitted: {card['reference_ece']:.3f}.\n"
+    yield "parts in equal shares. Neither alone is like real traffic: exams hold hardly anything trivial and crowd"
+    yield "the middle of the scale, the seed knows only extremes. Calibration error on this traffic, where the two"
+    yield f"calibration parameters were fitted: {card['reference_ece']:.3f}.\n"
     yield from _table(("llm_share", "threshold"), list(card["thresholds"].items()))
     yield "A fixed threshold does not hold a share. Set for 5 %, it sends this part of each source to the LLM:\n"
     yield from _table(("source", "share"), list(card["share_at_5_percent_threshold"].items()))

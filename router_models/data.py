@@ -4,6 +4,9 @@ A routing file holds one question per line with the scores many models earned on
 model of the source's pair (pairs.json) earned more than the small one. One greedy answer per model is a noisy
 label, so the `target` to learn is half this pair's gain and half the gain of all large over all small models of
 the source, except for RouteLLM's MMLU, of which only its own two columns may be used.
+
+Real requests come with system prompts, earlier turns and a wanted length, exam questions do not. So that such
+surroundings are not taken for a sign of the source, half of all rows to be fitted are put into a conversation.
 """
 
 from __future__ import annotations
@@ -15,12 +18,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 SEED_FILE = Path(__file__).parent / "data" / "seed.jsonl"
 OWN_PAIR_ONLY = ("routellm_mmlu",)
 NEEDED = 0.25  # gain from which the large model counts as needed
 SMALL = re.compile(r"(^|[-_])(6|7|8|9|13)b|_1-8b")
-LARGE = re.compile(r"^gpt-?4(?!o)|claude-3(-5)?-(opus|sonnet)|gemini-1\.5-pro|(?<!llama-2-)(49|51|70|72|110|340)b")
+SMALL_TALK = (
+    "Welcome to the service desk of a mail order house. Orders are shipped on weekdays before noon, returns are free "
+    "for thirty days, and the team answers within a day. Be friendly, keep to the facts, ask when in doubt. "
+)
+LARGE = re.compile(r"^gpt-?4(?!o)|claude-3(-5)?-(opus|sonnet)|gemini-1\.5-pro|(?<!llama-2-)(49|51|7[02]|110|340)b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +71,8 @@ def _row(item: Mapping[str, Any], scores: Mapping[str, float], gain: float) -> R
     body: dict[str, Any] = {"messages": [{"role": "user", "content": item["prompt"]}]}
     if item.get("tools"):
         body["tools"] = [{"type": "function", "function": tool} for tool in item["tools"]]
+    if item["split"] == "train":
+        body = in_conversation(body)
     return Row(item["source"], item["lang"], item["split"], item["cluster"], body, min(target, 1.0), gain)
 
 
@@ -81,7 +91,8 @@ def read_seed(path: Path = SEED_FILE) -> list[Row]:
 
 def _seed_row(item: Mapping[str, Any]) -> Row:
     label = float(item["label"])
-    return Row(f"seed-{item['lang']}", item["lang"], "train", item["kind"], seed_body(item), label, label)
+    body = seed_body(item) if "request" in item else in_conversation(seed_body(item))
+    return Row(f"seed-{item['lang']}", item["lang"], "train", item["kind"], body, label, label)
 
 
 def seed_body(item: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,3 +100,24 @@ def seed_body(item: Mapping[str, Any]) -> dict[str, Any]:
     request = item.get("request", {})
     earlier = request.get("messages", [])
     return {**request, "messages": [*earlier, {"role": "user", "content": item["prompt"]}]}
+
+
+def in_conversation(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Half of all bodies as they are, the others after a system prompt, turns and with a wanted length.
+
+    Which and how much is drawn from a hash of the prompt, hence unrelated to the label.
+    """
+    prompt = body["messages"][-1]["content"]
+    draw = crc32(prompt.encode("utf-8", "surrogatepass"))
+    draw, plain = divmod(draw, 2)
+    if plain:
+        return dict(body)
+    draw, system = divmod(draw, 4)
+    draw, turns = divmod(draw, 4)
+    draw, wanted = divmod(draw, 4)
+    size = 1 + draw % 6
+    messages = [{"role": "system", "content": SMALL_TALK * system}] if system else []
+    for _ in range(turns):
+        messages += [{"role": "user", "content": SMALL_TALK}, {"role": "assistant", "content": SMALL_TALK * size}]
+    length = {"max_tokens": 64 * 8**wanted} if wanted else {}
+    return {**body, **length, "messages": [*messages, *body["messages"]]}

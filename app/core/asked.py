@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from math import log1p
 from typing import Any
 
-WINDOW = 9_000  # bytes of UTF-8: about 1,500 English words or 3,000 Chinese characters
+WINDOW = 6_000  # bytes of UTF-8: about 1,000 English words or 2,000 Chinese characters
 PARTS = 64
 NAMES = (
     "turns",

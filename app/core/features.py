@@ -1,9 +1,9 @@
 """What a router sees of a request: hashed words and a few dozen named counters, from one pass over bounded
 text.
 
-`asked` chooses the text (about 9,000 bytes at most) and counts what stands around it. Of the text at most
+`asked` chooses the text (about 6,000 bytes at most) and counts what stands around it. Of the text at most
 `TOKENS` words and as many CJK characters are used, two thirds from the head and a third from the tail, so
-Chinese, which has three times the tokens per character, costs no more than English.
+Chinese, which has several tokens where English has one, costs no more.
 
 Tokens are words (runs of letters) of the alphabetic scripts up to U+07FF, lower-cased, and single CJK
 characters and their bigrams, hashed into one space of `BUCKETS`: CRC-32 for words, multiplication for

@@ -1,0 +1,217 @@
+"""What a router sees of a request: the right text, stable hashes, and no surprise from any JSON value."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.core import asked, cues
+from app.core.features import BUCKETS, COUNTERS, TOKENS, features
+
+
+def ask(text: Any, **fields: Any) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": text}], **fields}
+
+
+def counters(body: dict[str, Any]) -> dict[str, float]:
+    return dict(zip(COUNTERS, features(body).counters, strict=True))
+
+
+def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """The words of both are the same."""
+    return set(features(one).buckets.tolist()) == set(features(other).buckets.tolist())
+
+
+FIXED = {"prove it": [30516, 47231], "证明": [26341, 37567, 49541]}
+
+
+@pytest.mark.parametrize("text", FIXED)
+def test_hashes_are_pinned(text: str) -> None:
+    """A word's bucket never changes within a feature version, for it would void trained weights."""
+    assert sorted(features(ask(text)).buckets.tolist()) == FIXED[text]
+
+
+def test_hashes_do_not_depend_on_the_process() -> None:
+    """Another process with another hash seed sees the same features."""
+    code = "from app.core.features import features; import sys, json; b = json.load(sys.stdin);"
+    code += "f = features(b); print(json.dumps([sorted(f.buckets.tolist()), f.counters]))"
+    body = ask("Why is 根号2 irrational? Prove it.", tools=[{"function": {"parameters": {"properties": {"a": {}}}}}])
+    outputs = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            input=json.dumps(body),
+            env={"PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(outputs) == 1
+
+
+@pytest.mark.parametrize("text", ["Plain words, and MORE words!", "", "x", "a" * 50_000, "one two " * 3_000])
+def test_the_short_way_for_ascii_gives_the_same_words(text: str) -> None:
+    """A text with one accent takes the general way and has the same words besides."""
+    plain, accented = features(ask(text[:5_000])), features(ask(text[:5_000] + " é"))
+    assert set(plain.buckets.tolist()) < set(accented.buckets.tolist())
+    assert len(accented.buckets) == len(plain.buckets) + 1
+
+
+def test_chinese_gives_characters_and_bigrams_once_each() -> None:
+    """你好你好 has two characters and two bigrams."""
+    assert len(features(ask("你好你好")).buckets) == 4
+    assert counters(ask("你好你好"))["cjk_share"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("Prove it", "cue_reason"),
+        ("请证明", "cue_reason"),
+        ("Translate this", "cue_light"),
+        ("帮我翻译", "cue_light"),
+        ("fix the deadlock", "cue_code"),
+        ("死锁怎么办", "cue_code"),
+        ("what? why?", "questions"),
+        ("什么？", "wide_questions"),
+        ("pick one:\nA. red\nB. blue", "choices"),
+        ("```\nx\n```", "code_fence"),
+        ("12 and 7", "digits"),
+        ("a {b}", "code_symbols"),
+        ("x ≤ y", "rare_symbols"),
+        ("OK", "capitals"),
+        ("a b c d e", "longer_than_4"),
+    ],
+)
+def test_counters_of_the_text(text: str, name: str) -> None:
+    """What a counter is named for makes it positive; a plain word does not."""
+    assert counters(ask(text))[name] > 0
+    assert counters(ask("okay"))[name] == 0
+
+
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [
+        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"),
+        ({"functions": [{"name": "f"}]}, "tools"),
+        ({"tools": [{"function": {"parameters": {"properties": {"a": {}, "b": {}}}}}]}, "tool_parameters"),
+        ({"response_format": {"type": "json_schema"}}, "json_output"),
+        ({"max_tokens": 100}, "wanted_length"),
+        ({"max_completion_tokens": 5}, "short_answer"),
+        ({"reasoning_effort": "high"}, "effort"),
+    ],
+)
+def test_counters_of_the_request(fields: dict[str, Any], name: str) -> None:
+    """Fields beside the messages count, and leave the words alone."""
+    assert counters(ask("okay", **fields))[name] > 0
+    assert counters(ask("okay"))[name] == 0
+    assert same(ask("okay", **fields), ask("okay"))
+
+
+def test_counters_of_a_conversation() -> None:
+    """System prompt, turns, tool results and images count; the words are those of the last user message."""
+    image = {"type": "image_url", "image_url": {"url": "data:"}}
+    body = {
+        "messages": [
+            {"role": "system", "content": "Be kind."},
+            {"role": "user", "content": "Prove Fermat."},
+            {"role": "assistant", "content": "No."},
+            {"role": "user", "content": [{"type": "text", "text": "thanks then"}, image]},
+            {"role": "assistant", "content": None, "tool_calls": []},
+            {"role": "tool", "content": "42"},
+        ]
+    }
+    seen = counters(body)
+    assert all(seen[name] > 0 for name in ("system", "turns", "history", "tool_result", "images"))
+    assert same(body, ask("thanks then"))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"prompt": "some words"},
+        {"prompt": ["some", "words"]},
+        {"messages": [{"role": "assistant", "content": "some words"}]},
+        {"messages": [{"role": "user", "content": "some words"}, {"role": "user", "content": ""}]},
+        {"messages": [{"role": "system", "content": "older"}, {"role": "system", "content": "some words"}]},
+    ],
+)
+def test_where_the_text_is_found(body: dict[str, Any]) -> None:
+    """A prompt, or the last message that has text, when there is no user message with text at the end."""
+    assert same(body, ask("some words"))
+
+
+def test_a_long_text_is_cut_in_the_middle() -> None:
+    """Head and tail of a long text count, its middle does not."""
+    filler = "so " * 10_000
+    text = f"alpha {filler} beta {filler} gamma"
+    assert same(ask(text), ask("alpha so gamma"))
+    assert len(features(ask("".join(map(chr, range(0x4E00, 0x8E00))))).buckets) <= 2 * TOKENS
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        ask("a" * 1_000_000),
+        ask("中" * 1_000_000),
+        ask("\ud800" * 100_000),
+        ask("\udfff 证明 \ud800\ud800 é"),
+        ask(bytes(range(256)).decode("latin-1") * 4_000),
+        ask([{"type": "text", "text": "x" * 100_000}] * 10_000),
+        {"messages": [{"role": "user", "content": "hi"}] * 10_000},
+        ask("", max_tokens=10**400),
+        ask("", max_tokens=float("nan"), max_completion_tokens=float("-inf")),
+        ask("", tools=[{"function": {"parameters": {"properties": {str(n): {} for n in range(1_000)}}}}] * 1_000),
+    ],
+    ids=lambda _: "huge",
+)
+def test_adversarial_bodies(body: dict[str, Any]) -> None:
+    """Size, broken text and absurd numbers are bounded and give finite values."""
+    seen = features(body)
+    assert np.isfinite(seen.counters).all()
+    assert len(seen.buckets) <= 3 * TOKENS
+    assert (seen.buckets < BUCKETS).all()
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["type", "text", "role"]), inner),
+    max_leaves=8,
+)
+PARTS = st.fixed_dictionaries({}, optional={"type": st.just("text") | JSON, "text": st.text() | JSON})
+MESSAGES = st.fixed_dictionaries(
+    {"role": st.sampled_from(["user", "system", "assistant", "tool"]) | JSON, "content": st.lists(PARTS) | JSON}
+)
+FIELDS = ("prompt", "tools", "functions", "response_format", "max_tokens", "max_completion_tokens", "reasoning_effort")
+BODIES = st.fixed_dictionaries({}, optional={"messages": st.lists(MESSAGES) | JSON} | dict.fromkeys(FIELDS, JSON))
+
+
+@given(BODIES | JSON)
+def test_no_json_value_raises(body: Any) -> None:
+    """Whatever the body holds, there is one finite value per counter."""
+    seen = features(body)
+    assert len(seen.counters) == len(COUNTERS) == len(set(COUNTERS))
+    assert np.isfinite(seen.counters).all()
+
+
+def test_a_cue_belongs_to_one_family() -> None:
+    """No cue is listed twice, in either language, and both languages have the same families."""
+    for families in (cues.ENGLISH, cues.CHINESE):
+        words = " ".join(families.values()).split()
+        assert len(words) == len(set(words))
+    assert list(cues.ENGLISH) == list(cues.CHINESE)
+
+
+def test_the_text_is_never_much_longer_than_the_window() -> None:
+    """The window is counted in bytes, so scripts with three bytes a character get fewer characters."""
+    for character, most in (("a", asked.WINDOW), ("中", asked.WINDOW // 3), ("é", asked.WINDOW // 2)):
+        text, _ = asked.asked(ask(character * 50_000))
+        assert most * 0.9 < len(text) <= most + 1
