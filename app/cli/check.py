@@ -26,7 +26,7 @@ def check(
 ) -> None:
     """Validate a config and print it in full, secrets masked. Next: smallfirst serve"""
     from app.cli.sources import named_source, tell
-    from app.settings import resolved
+    from app.settings import as_yaml, resolved
 
     source = named_source(file, os.environ)
     if source is None:
@@ -40,7 +40,7 @@ def check(
         raise
     shown = resolved(loaded.config, os.environ)
     if not as_json:
-        _print_yaml(shown)
+        print(as_yaml(shown), end="")
         tell(loaded.warnings)
     findings = asyncio.run(_probe(loaded.config)) if probe else ()
     if as_json:
@@ -57,12 +57,6 @@ async def _probe(config: Any) -> tuple[Finding, ...]:
     from app.cli.probing import probe_all
 
     return await probe_all(config, os.environ, lambda line: print(line, file=sys.stderr))
-
-
-def _print_yaml(shown: dict[str, Any]) -> None:
-    import yaml
-
-    print(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True, default_flow_style=False), end="")
 
 
 def _print_json(

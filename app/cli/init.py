@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -55,20 +56,16 @@ def _chosen(models: list[Model], wanted: str | None) -> Model:
 
 def _served(model: Model, ollama: Ollama, context: int | None, *, ask: bool) -> Model:
     """The model itself, or one derived from it: the gateway never varies num_ctx per call, that would reload it."""
-    from dataclasses import replace
-
-    import httpx
-
     if context is None and ask:
         trained = f" (trained for {model.context})" if model.context else ""
         typer.echo(f"Ollama chooses the context window of {model.name} by your memory, often 4096 tokens{trained}.")
         context = typer.prompt("Fix it with a derived model? Tokens, 0 to leave it", default=0, type=int) or None
     if context is None:
         return model
-    try:
-        return replace(model, name=asyncio.run(ollama.derive(model.name, context)), context=context)
-    except httpx.HTTPError as error:
-        _stop(f"Ollama did not make the derived model ({type(error).__name__}); leave --context out, or try again.")
+    name = asyncio.run(ollama.derive(model.name, context))
+    if name is None:
+        _stop("Ollama did not make the derived model; leave --context out, or try again.")
+    return replace(model, name=name, context=context)
 
 
 def _report(output: Path, url: str, models: list[Model], chosen: Model) -> None:

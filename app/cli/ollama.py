@@ -1,10 +1,14 @@
-"""What commands ask an Ollama: its models and what they can do, and to make a derived one. Nothing here loads a
-model; the data path has its own client."""
+"""What commands ask an Ollama: its models and what they can do, to make a derived one, to count for us.
+
+Only `asking` loads a model. The data path has its own client.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +18,13 @@ import httpx
 DEFAULT_PORT = 11434
 QUICK = httpx.Timeout(5.0, connect=2.0)
 SLOW = httpx.Timeout(120.0, connect=2.0)
+LOADING = httpx.Timeout(300.0, connect=5.0)
+_COUNT = {
+    "messages": [{"role": "user", "content": "Count from 1 to 60, one number a line."}],
+    "stream": True,
+    "max_tokens": 32,
+    "temperature": 0,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +82,26 @@ class Ollama:
         models = [_model(one, more, str(one["name"]) in loaded) for one, more in shown]
         return sorted(models, key=lambda one: (one.remote, not one.loaded, one.size, one.name))
 
-    async def derive(self, base: str, num_ctx: int) -> str:
-        """Make `base` with another context window, sharing its weights; its name. Raises httpx.HTTPError."""
+    async def derive(self, base: str, num_ctx: int) -> str | None:
+        """Make `base` with another context window, sharing its weights; its name, None if Ollama refused."""
         stem, _, tag = base.partition(":")
         name = f"{stem}:{f'{tag}-' if tag not in ('', 'latest') else ''}ctx{num_ctx}"
         async with self._client(SLOW) as client:
             body = {"model": name, "from": base, "parameters": {"num_ctx": num_ctx}, "stream": False}
-            (await client.post("/api/create", json=body)).raise_for_status()
-        return name
+            try:
+                made = await client.post("/api/create", json=body)
+            except httpx.HTTPError:
+                return None
+        return name if made.is_success else None
 
-    def _client(self, timeout: httpx.Timeout) -> httpx.AsyncClient:
-        return httpx.AsyncClient(base_url=self.url, timeout=timeout, trust_env=False)
+    @contextlib.asynccontextmanager
+    async def asking(self, model: str, at_once: int) -> AsyncIterator[Callable[[], Awaitable[list[float] | None]]]:
+        """A way to send `model` one short request and learn when each piece of its answer arrived; this loads it."""
+        async with self._client(LOADING, httpx.Limits(max_connections=at_once)) as client:
+            yield lambda: _times(client, model)
+
+    def _client(self, timeout: httpx.Timeout, limits: httpx.Limits = httpx.Limits()) -> httpx.AsyncClient:
+        return httpx.AsyncClient(base_url=self.url, timeout=timeout, limits=limits, trust_env=False)
 
     async def _show(self, client: httpx.AsyncClient, name: str) -> dict[str, Any]:
         answer = await client.post("/api/show", json={"model": name})
@@ -93,6 +113,21 @@ async def _json(asked: Any) -> dict[str, Any]:
     if not isinstance(answer, dict):
         raise ValueError("not a JSON object")
     return answer
+
+
+async def _times(client: httpx.AsyncClient, model: str) -> list[float] | None:
+    now = asyncio.get_running_loop().time
+    try:
+        async with client.stream("POST", "/v1/chat/completions", json={**_COUNT, "model": model}) as answer:
+            if not answer.is_success:
+                return None
+            return [now() async for line in answer.aiter_lines() if _is_piece(line)]
+    except httpx.HTTPError:
+        return None
+
+
+def _is_piece(line: str) -> bool:
+    return line.startswith("data: {") and '"error"' not in line
 
 
 def _model(listed: dict[str, Any], shown: dict[str, Any], loaded: bool) -> Model:

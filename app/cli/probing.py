@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from app.cli.ollama import Ollama
 from app.cli.slots import Slots, measure
 from app.core.types import BackendSpec, Facts
 from app.settings import GatewayConfig, secret
@@ -64,5 +65,6 @@ async def _finding(spec: BackendSpec, facts: Facts, say: Callable[[str], None]) 
         return Finding(spec.name, facts)
     asked = min(MOST, max(4, 2 * spec.capacity.concurrent))
     say(f"{spec.name}: loading {spec.model} and sending it {asked} short requests at once ...")
-    slots = await measure(spec.base_url, spec.model, asked)
+    async with Ollama(spec.base_url).asking(spec.model, asked) as ask:
+        slots = await measure(ask, asked)
     return Finding(spec.name, facts, slots, slots.advice(spec.capacity.concurrent))

@@ -8,6 +8,7 @@ environment variable). It opens nothing but that file and never holds or prints 
 
 from app.settings.backends import Backend, HfEndpoint, Ollama, Scripted
 from app.settings.config import GatewayConfig
+from app.settings.document import as_yaml
 from app.settings.fields import secret
 from app.settings.show import resolved
 from app.settings.source import Loaded, Source
@@ -20,6 +21,7 @@ __all__ = [
     "Ollama",
     "Scripted",
     "Source",
+    "as_yaml",
     "resolved",
     "secret",
 ]

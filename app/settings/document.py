@@ -7,6 +7,7 @@ line and column but never a piece of the text, which may be a secret.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,9 +34,16 @@ class _Loader(yaml.SafeLoader):
 _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"(?:true|True|TRUE|false|False|FALSE)\Z"), "tTfF")
 
 
+class _Dumper(yaml.SafeDumper):
+    """No anchors: what is equal by chance is written out again."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
-    """`lines` counts from 1. `duplicates` are the paths of keys written again, with their lines."""
+    """`lines` counts from 1. `duplicates` are the paths of keys written again, with the last line."""
 
     values: dict[str, Any]
     lines: dict[Path, int] = field(default_factory=dict)
@@ -61,9 +69,10 @@ def read(text: str) -> Document:
         raise ConfigError("not valid YAML") from None
     if not isinstance(values, dict):
         raise ConfigError("must be a mapping of sections: backends, tiers, ...")
-    lines: dict[Path, int] = {}
-    twice = tuple((path, line) for path, line in found if lines.setdefault(path, line) != line)
-    return Document(values, lines, twice)
+    lines = dict(reversed(found))
+    counted = Counter(path for path, _ in found)
+    twice = {path: line for path, line in found if counted[path] > 1}
+    return Document(values, lines, tuple(twice.items()))
 
 
 def scalar(text: str) -> Any:
@@ -74,6 +83,11 @@ def scalar(text: str) -> Any:
         return yaml.load(text, _Loader)
     except (yaml.YAMLError, ValueError, RecursionError):
         return text
+
+
+def as_yaml(values: dict[str, Any]) -> str:
+    """Plain values as a YAML text, in their order."""
+    return yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False)
 
 
 def _located(error: yaml.MarkedYAMLError) -> str:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from app.cli.ollama import Ollama
 from app.cli.slots import Slots, measure, most_at_once
 from tests.cli.fake_ollama import fake_ollama
 
@@ -9,15 +10,27 @@ from tests.cli.fake_ollama import fake_ollama
 @pytest.mark.parametrize("slots", [1, 2])
 async def test_the_slots_of_a_server_are_counted(slots: int) -> None:
     """A server that silently queues shows by whose answers overlap how many it runs at once."""
-    with fake_ollama(slots=slots) as ollama:
-        assert await measure(ollama.url, "qwen3:4b", asked=4) == Slots(asked=4, at_once=slots)
+    with fake_ollama(slots=slots) as fake:
+        async with Ollama(fake.url).asking("qwen3:4b", 4) as ask:
+            assert await measure(ask, asked=4) == Slots(asked=4, at_once=slots)
 
 
 async def test_no_server_means_no_number() -> None:
     """What cannot be measured is not guessed."""
-    found = await measure("http://127.0.0.1:1", "qwen3:4b", asked=4)
+    async with Ollama("http://127.0.0.1:1").asking("qwen3:4b", 4) as ask:
+        found = await measure(ask, asked=4)
     assert found == Slots(asked=4, at_once=0, failed=4)
     assert "nothing is known" in found.advice(1)
+
+
+async def test_failures_among_the_answers_are_counted() -> None:
+    """An answer that did not come is no slot."""
+    answers = iter([[0.0], [1.0, 3.0], None, [1.5, 3.0], []])
+
+    async def ask() -> list[float] | None:
+        return next(answers)
+
+    assert await measure(ask, asked=4) == Slots(asked=4, at_once=2, failed=2)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import pytest
+
+from app.core.types import BackendSpec, Capacity, Timeouts
+from tests.settings.configs import OLLAMA, load, problems
+
+
+def backend(fields: str) -> str:
+    return f"backends:\n  b: {{zone: remote, model: m, price: unpriced, {fields}}}"
+
+
+def test_a_backend_becomes_a_spec() -> None:
+    """Values of the file and defaults of its kind, in seconds."""
+    text = OLLAMA.replace("model:", "timeouts: {first_token: 2m}, capacity: {concurrent: 2}, host: box, model:")
+    assert load(text).config.backend_specs() == (
+        BackendSpec(
+            name="ollama",
+            kind="ollama",
+            zone="local",
+            base_url="http://127.0.0.1:11434",
+            model="qwen3:4b",
+            capacity=Capacity(concurrent=2, queue=16, max_wait=20.0),
+            timeouts=Timeouts(first_token=120.0),
+            reasoning="pass",
+            host="box",
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "concurrent"),
+    [
+        ("ollama", 1),
+        ("llama-cpp", 1),
+        ("transformers", 1),
+        ("openai", 32),
+        ("vllm", 32),
+        ("tgi", 32),
+        ("hf-endpoint", 32),
+    ],
+)
+def test_slots_follow_the_kind(kind: str, concurrent: int) -> None:
+    """Servers that batch get many, those that answer one by one get one."""
+    spec = load(backend(f"kind: {kind}, base_url: 'http://h:1'")).config.backend_specs()[0]
+    assert spec.capacity.concurrent == concurrent
+
+
+def test_a_scripted_backend_has_no_address() -> None:
+    """Each one is a thing of its own, and an address is an unknown key."""
+    spec = load(backend("kind: scripted, imitates: ollama")).config.backend_specs()[0]
+    assert spec.base_url == "scripted://b"
+    assert problems(backend("kind: scripted, base_url: 'http://h'")) == ["backends.b.base_url: unknown key"]
+
+
+@pytest.mark.parametrize("key", ["keep_alive: 5m", "engine: vllm", "namespace: n", "imitates: ollama"])
+def test_keys_of_one_kind_are_unknown_to_others(key: str) -> None:
+    """Nothing is accepted that would have no effect."""
+    name = key.partition(":")[0]
+    found = problems(backend(f"kind: openai, base_url: 'http://h', {key}"))
+    assert found[0].startswith(f"backends.b.{name}: unknown key")
+
+
+def test_an_endpoint_is_named_in_full_or_not_at_all() -> None:
+    """Half of a name opens no management API."""
+    found = problems(backend("kind: hf-endpoint, base_url: 'https://h', namespace: n"))
+    assert found == ["backends.b: write namespace and endpoint together: they name it in the management API"]
+
+
+@pytest.mark.parametrize("reasoning", ["off", "low", "pass"])
+def test_off_is_a_word(reasoning: str) -> None:
+    """YAML 1.1 would read it as false."""
+    text = backend(f"kind: openai, base_url: 'http://h', reasoning: {reasoning}")
+    assert load(text).config.backend_specs()[0].reasoning == reasoning
