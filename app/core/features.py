@@ -16,7 +16,7 @@ Pure; bounded work for any input; never raises on any JSON value. No Python loop
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Set
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from math import log1p
 from typing import Any
@@ -90,8 +90,8 @@ def features(body: Mapping[str, Any]) -> Features:
     text, around = asked.asked(body)
     data = text.encode("utf-8", "surrogatepass")
     words = _words(text, data)
-    distinct = set(words)
-    families = [FAMILY_OF_WORD[word] for word in distinct & CUE_WORDS]
+    distinct = dict.fromkeys(words)  # unlike a set in the same order everywhere, so sums are equal to the last bit
+    families = [FAMILY_OF_WORD[word] for word in CUE_WORDS.intersection(distinct)]
     buckets, cjk = _word_buckets(distinct), 0
     if len(data) > len(text):
         codes = _cjk(text)
@@ -111,7 +111,7 @@ def _words(text: str, data: bytes) -> list[bytes]:
     return words if len(words) <= TOKENS else words[:HEAD] + words[HEAD - TOKENS :]
 
 
-def _word_buckets(words: Set[bytes]) -> NDArray[np.uint32]:
+def _word_buckets(words: Collection[bytes]) -> NDArray[np.uint32]:
     return np.fromiter(map(crc32, words), np.uint32, len(words)) & MASK
 
 

@@ -39,9 +39,9 @@ def test_hashes_are_pinned(text: str) -> None:
 
 
 def test_hashes_do_not_depend_on_the_process() -> None:
-    """Another process with another hash seed sees the same features."""
+    """Another process with another hash seed sees the same features in the same order."""
     code = "from app.core.features import features; import sys, json; b = json.load(sys.stdin);"
-    code += "f = features(b); print(json.dumps([sorted(f.buckets.tolist()), f.counters]))"
+    code += "f = features(b); print(json.dumps([f.buckets.tolist(), f.counters]))"
     body = ask("Why is 根号2 irrational? Prove it.", tools=[{"function": {"parameters": {"properties": {"a": {}}}}}])
     outputs = {
         subprocess.run(
