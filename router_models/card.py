@@ -19,7 +19,7 @@ from router_models.fit import EASY_SHARE, SEED_WEIGHT, Fit
 PAIRS_FILE = Path(__file__).parent / "data" / "everyday_pairs.jsonl"
 SHARES = (0.01, 0.05, 0.1, 0.2, 0.5)
 LICENCES = {
-    "bfcl": "BFCL results (gorilla project, Apache-2.0)",
+    "bfcl": "BFCL results (no licence file of their own; the gorilla project they belong to is Apache-2.0)",
     "lawbench": "LawBench predictions (Apache-2.0)",
     "llmrouter": "LLMRouter data (MIT)",
     "mmlu_pro": "MMLU-Pro evaluation results (Apache-2.0)",
