@@ -22,7 +22,6 @@ from app.core.types import Answered, Attempt, Caller, Facts, Failed, Outcome, Pl
 from app.errors import (
     GatewayError,
     InvalidRequest,
-    NoBackendAvailable,
     Saturated,
     UnknownModel,
     UpstreamFault,
@@ -72,6 +71,10 @@ class Gateway:
         self._on_router_failure = on_router_failure
         self._routed = tuple(post for post in self.posts.values() if post.tier in routing.tiers)
         self._view: tuple[list[Facts], View] | None = None
+
+    def all_posts(self) -> list[Post]:
+        """The routed ones, cheapest tier first, and the embedding backend."""
+        return [*self.posts.values(), *([self.embeddings] if self.embeddings else [])]
 
     # --- decide -----------------------------------------------------------------------------------------
 
@@ -282,8 +285,6 @@ def _known(error: Exception) -> GatewayError:
 
 def _telling(faults: Sequence[GatewayError]) -> GatewayError:
     """Of several failures the one the client can act on: retry later, if any backend will then do."""
-    if not faults:
-        return NoBackendAvailable("No backend could be tried.")
     last = faults[-1]
     if isinstance(last, UpstreamFault) and last.final:
         return last

@@ -98,9 +98,9 @@ class Watch:
         elif now < self._until:
             self._arm(self._until)
         elif self._ask is not None and now < self._end:
-            self._asking = self._loop.create_task(self._extend(self._ask))
-            self._ask = None
+            ask, self._ask = self._ask, None
             self._arm(self._end)  # the end does not wait for the answer
+            self._asking = self._loop.create_task(self._extend(ask))
         else:
             self._expire()
 

@@ -1,0 +1,79 @@
+"""A real server in the running loop, and raw sockets to be rude to it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+from typing import Any
+
+import uvicorn
+
+PATIENCE = 5.0  # seconds for whatever a test waits for; it normally takes milliseconds
+
+
+@contextlib.asynccontextmanager
+async def serving(app: Any) -> AsyncIterator[int]:
+    """Serve `app` by uvicorn as production does, on the loopback port that is given; no signal handlers."""
+    config = uvicorn.Config(app, http="httptools", ws="none", lifespan="off", log_config=None, access_log=False)
+    config.load()
+    server = uvicorn.Server(config)
+    server.lifespan = config.lifespan_class(config)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        await server.startup([listener])
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            server.force_exit = True
+            await server.shutdown([listener])
+
+
+class Raw:
+    """One connection. Heads are bytes up to and without the blank line."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    async def send(self, data: bytes) -> None:
+        self.writer.write(data)
+        await self.writer.drain()
+
+    async def head(self) -> bytes:
+        async with asyncio.timeout(PATIENCE):
+            return (await self.reader.readuntil(b"\r\n\r\n"))[:-4]
+
+    async def until(self, mark: bytes) -> bytes:
+        async with asyncio.timeout(PATIENCE):
+            return await self.reader.readuntil(mark)
+
+    async def rest(self) -> bytes:
+        """Everything until the server closes."""
+        async with asyncio.timeout(PATIENCE):
+            return await self.reader.read()
+
+    def hang_up(self) -> None:
+        self.writer.transport.abort()
+
+
+@contextlib.asynccontextmanager
+async def connected(port: int) -> AsyncIterator[Raw]:
+    raw = Raw(*await asyncio.open_connection("127.0.0.1", port))
+    try:
+        yield raw
+    finally:
+        raw.hang_up()
+
+
+def post(path: str, body: bytes, *headers: str) -> bytes:
+    """A whole HTTP/1.1 request that closes its connection afterwards."""
+    lines = [
+        f"POST {path} HTTP/1.1",
+        "host: localhost",
+        "connection: close",
+        "content-type: application/json",
+        f"content-length: {len(body)}",
+        *headers,
+    ]
+    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
