@@ -15,6 +15,8 @@ from app.errors import ConfigError
 
 if TYPE_CHECKING:
     from app.cli.probing import Finding
+    from app.core.types import Facts
+    from app.settings import GatewayConfig
 
 
 def check(
@@ -53,10 +55,17 @@ def check(
         raise typer.Exit(1)
 
 
-async def _probe(config: Any) -> tuple[Finding, ...]:
+async def _probe(config: GatewayConfig) -> tuple[Finding, ...]:
+    from app.backends.probe import probe
     from app.cli.probing import probe_all
+    from app.settings import secret
 
-    return await probe_all(config, os.environ, lambda line: print(line, file=sys.stderr))
+    specs = {spec.name: spec for spec in config.backend_specs()}
+
+    async def ask(name: str) -> Facts:
+        return await probe(specs[name], secret(os.environ, getattr(config.backends[name], "api_key_env", None)))
+
+    return await probe_all(tuple(specs.values()), ask, lambda line: print(line, file=sys.stderr))
 
 
 def _print_json(

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from app.cli.ollama import Ollama
 from app.cli.slots import Slots, measure
 from app.core.types import BackendSpec, Facts
-from app.settings import GatewayConfig, secret
 
+AskFacts = Callable[[str], Awaitable[Facts]]  # by the backend's name
 MOST = 16  # requests sent at once, whatever the config says
 
 
@@ -45,19 +45,10 @@ class Finding:
         }
 
 
-async def probe_all(
-    config: GatewayConfig, environ: Mapping[str, str], say: Callable[[str], None]
-) -> tuple[Finding, ...]:
+async def probe_all(specs: Sequence[BackendSpec], ask: AskFacts, say: Callable[[str], None]) -> tuple[Finding, ...]:
     """Backends together, then the slots of each Ollama in turn: they may share a graphics card."""
-    specs = config.backend_specs()
-    facts = await asyncio.gather(*(_facts(spec, config, environ) for spec in specs))
+    facts = await asyncio.gather(*(ask(spec.name) for spec in specs))
     return tuple([await _finding(spec, found, say) for spec, found in zip(specs, facts, strict=True)])
-
-
-async def _facts(spec: BackendSpec, config: GatewayConfig, environ: Mapping[str, str]) -> Facts:
-    from app.backends.probe import probe
-
-    return await probe(spec, secret(environ, getattr(config.backends[spec.name], "api_key_env", None)))
 
 
 async def _finding(spec: BackendSpec, facts: Facts, say: Callable[[str], None]) -> Finding:

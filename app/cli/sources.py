@@ -29,14 +29,14 @@ def default_source(environ: Mapping[str, str]) -> Source:
 
     ollama = Ollama(address(environ))
     models = asyncio.run(ollama.models())
-    chat = [model for model in models or () if model.chats]
-    if not models or not chat:
-        what = "offers no chat model (ollama pull qwen3:4b)" if models is not None else "does not answer"
+    own = [model for model in models or () if model.chats and not model.remote]
+    if models is None or not own:
+        what = "does not answer" if models is None else "has no chat model of its own (ollama pull qwen3:4b)"
         raise ConfigError(
             f"There is no {DEFAULT_FILE}, and Ollama at {ollama.url} {what}. Name a config with --config FILE."
         )
-    print(f"No {DEFAULT_FILE} here: serving {chat[0].name} of Ollama at {ollama.url}.", file=sys.stderr)
-    return Source(None, environ, write(ollama.url, chat[0], models))
+    print(f"No {DEFAULT_FILE} here: serving {own[0].name} of Ollama at {ollama.url}.", file=sys.stderr)
+    return Source(None, environ, write(ollama.url, own[0], models))
 
 
 def tell(warnings: tuple[str, ...]) -> None:

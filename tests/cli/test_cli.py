@@ -22,10 +22,3 @@ def test_help_imports_nothing_heavy() -> None:
     code = "import sys, app.cli; print([m for m in ('pydantic', 'httpx', 'numpy', 'fastapi') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-
-
-def test_serve_without_anything_says_what_to_do(smallfirst: Run) -> None:
-    """No file and no Ollama: bad usage, with the cure."""
-    result = smallfirst("serve", OLLAMA_HOST="127.0.0.1:1")
-    assert result.code == 2
-    assert "--config" in result.err

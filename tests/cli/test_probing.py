@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from app.cli.probing import Finding, probe_all
+from app.core.types import BackendSpec, Capacity, Facts
+from tests.cli.fake_ollama import fake_ollama
+
+
+def spec(kind: str, url: str, concurrent: int = 4) -> BackendSpec:
+    return BackendSpec(kind, kind, "local", url, "qwen3:4b", capacity=Capacity(concurrent))
+
+
+async def test_every_backend_is_asked_and_ollama_measured() -> None:
+    """It says first that it will load a model, and then what to change."""
+    said: list[str] = []
+
+    async def ask(name: str) -> Facts:
+        return Facts("ready", context_window=4096, models=(name,))
+
+    with fake_ollama(slots=2) as fake:
+        specs = (spec("ollama", fake.url), spec("openai", "http://127.0.0.1:1"))
+        ollama, other = await probe_all(specs, ask, said.append)
+    assert len(said) == 1
+    assert "loading qwen3:4b" in said[0]
+    assert ollama.slots is not None
+    assert ollama.slots.at_once == 2
+    assert "set capacity.concurrent to 2" in str(ollama)
+    assert other.slots is None
+    assert str(other) == "openai: ready, context 4096"
+    assert other.as_json()["models"] == ["openai"]
+
+
+async def test_an_ollama_that_is_down_is_not_measured() -> None:
+    """There is nothing to load."""
+
+    async def ask(name: str) -> Facts:
+        return Facts("down", problem="refused")
+
+    (found,) = await probe_all([spec("ollama", "http://127.0.0.1:1")], ask, print)
+    assert not found.ok
+    assert str(found) == "ollama: down, refused"
+
+
+def test_asleep_is_fine() -> None:
+    """An endpoint that sleeps answers when it is woken."""
+    assert Finding("b", Facts("asleep")).ok
