@@ -12,7 +12,8 @@ scaled by a fixed pure-Python loop timed on the same core before and after each 
 `--loadgen` is any load generator called as `loadgen -p PORT -u PATH -b BODYFILE -c CONCURRENCY -n REQUESTS
 -t SECONDS [-s]` that prints one JSON object with `finished`, `errors`, `rps`, `chunks`, `total_us` and `ttft_us`
 (`{"p50", "p99"}`). Scenarios: J<c> JSON, S<c> server-sent events, c at a time. `--extra NAME=PORT` adds a proxy
-that already runs (its CPU is then read from `--extra-pid NAME=PID`).
+that already runs (its CPU is then read from `--extra-pid NAME=PID`). `--clients` names those to compare, of which
+only the shipped one and httpx come with the project; `pip install` the others. Linux only (CPU and memory from /proc).
 """
 
 from __future__ import annotations
@@ -34,8 +35,6 @@ from typing import Any
 HEADERS = {"content-type": "application/json", "accept-encoding": "identity", "authorization": "Bearer none"}
 TICKS = os.sysconf("SC_CLK_TCK")
 REFERENCE_SPIN = 0.0100  # CPU seconds of `spin` on a quiet core; results read as if every segment ran at that speed
-
-
 Chunks = Callable[[], Awaitable[bytes]]
 
 
