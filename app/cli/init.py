@@ -71,7 +71,7 @@ def _served(model: Model, ollama: Ollama, context: int | None, *, ask: bool) -> 
 def _report(output: Path, url: str, models: list[Model], chosen: Model) -> None:
     print(f"Ollama at {url}:")
     for one in models:
-        notes = [f"{one.size / 1e9:.1f} GB"] if one.size else []
+        notes = [f"{one.size / 1e9:.1f} GB"] if one.size and not one.remote else []
         notes += [word for word, said in (("embeddings", one.embeds), ("thinks", one.thinks)) if said]
         notes += [word for word, said in (("loaded", one.loaded), ("in a cloud", one.remote)) if said]
         print(f"  {one.name}  ({', '.join(notes)})" if notes else f"  {one.name}")

@@ -32,6 +32,7 @@ def _check_awake(text: str) -> str:
 
 
 class _Priced(Model):
+    kind: str
     currency: Literal["USD"] = "USD"
     source: str | None = None
     as_of: datetime.date | None = None

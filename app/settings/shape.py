@@ -31,8 +31,13 @@ def places(kind: Any, node: object, path: Path = ()) -> Iterator[Path]:
 def _below(children: Iterator[tuple[Any, Any]], node: Any, path: Path) -> Iterator[Path]:
     for key, kind in children:
         yield (*path, key)
-        child = node.get(key) if isinstance(node, dict) else node[key] if isinstance(node, list) else None
-        yield from places(kind, child, (*path, key))
+        yield from places(kind, _child(node, key), (*path, key))
+
+
+def _child(node: Any, key: Any) -> Any:
+    if isinstance(node, dict):
+        return node.get(key)
+    return node[key] if isinstance(node, list) and isinstance(key, int) else None
 
 
 def _options(kind: Any) -> Iterator[Any]:

@@ -19,3 +19,4 @@ def test_without_a_kind_every_key_may_stand() -> None:
     """And a document of the wrong shape is no trouble."""
     assert ("backends", "a", "engine") in set(places(GatewayConfig, {"backends": {"a": {}}}))
     assert ("backends",) in set(places(GatewayConfig, {"backends": [1, 2]}))
+    assert ("tiers", 1, "name") in set(places(GatewayConfig, {"tiers": [1, [2]]}))

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from app.errors import ConfigError
 from app.settings import Source
@@ -77,3 +80,11 @@ def test_a_backend_that_nothing_reaches_is_a_warning() -> None:
 def test_a_source_never_shows_its_environment() -> None:
     """Secrets are in there."""
     assert "sk-1" not in repr(Source(None, {"KEY": "sk-1"}, OLLAMA))
+
+
+@given(at=st.integers(0, len(TWO)), cut=st.integers(0, 12), piece=st.sampled_from(list("{}[]:,-'\"&*!?\n\t ~1x")))
+def test_any_edit_gives_a_config_or_a_config_error(at: int, cut: int, piece: str) -> None:
+    """A reload must survive whatever an editor leaves behind."""
+    source = Source(None, {"SMALLFIRST_TIERS__0__NAME": "first"}, TWO[:at] + piece + TWO[at + cut :])
+    with contextlib.suppress(ConfigError):
+        source.load()
