@@ -8,6 +8,7 @@ import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
+import httpx
 import uvicorn
 
 PATIENCE = 5.0  # seconds for whatever a test waits for; it normally takes milliseconds
@@ -27,6 +28,12 @@ async def serving(app: Any) -> AsyncIterator[int]:
         finally:
             server.force_exit = True
             await server.shutdown([listener])
+
+
+def calling(app: Any) -> httpx.AsyncClient:
+    """A client that calls `app` without a socket; a raised error becomes the response that was sent."""
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    return httpx.AsyncClient(transport=transport, base_url="http://localhost:8080")
 
 
 class Raw:

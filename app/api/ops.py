@@ -61,7 +61,8 @@ def routes(site: Site) -> APIRouter:
     async def route(request: Request) -> dict[str, Any]:
         return await _decision(site, request)
 
-    router.add_api_route("/", root, methods=["GET", "HEAD"], summary="Name and version")
+    router.add_api_route("/", root, methods=["GET"], summary="Name and version")
+    router.add_api_route("/", root, methods=["HEAD"], include_in_schema=False)
     router.add_api_route("/health", health, methods=["GET"], summary="Is the process alive?")
     router.add_api_route("/ready", ready, methods=["GET"], summary="Can it serve?")
     router.add_api_route("/metrics", metrics, methods=["GET"], summary="Prometheus metrics")
