@@ -343,7 +343,7 @@ PLAUSIBLE = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(body=BODIES | PLAUSIBLE, api=st.sampled_from(get_args(Api)))
 async def test_any_body(body: dict[str, Any], api: Api) -> None:
     """Any JSON object gets an answer or a 4xx in the shape that SDKs read: never a 5xx, never a bug."""
