@@ -145,14 +145,15 @@ async def test_cancelling_before_the_head_frees_the_backend() -> None:
 
 
 async def test_cancelling_while_connecting_frees_the_place() -> None:
-    """A task cancelled before it has a connection leaves nothing behind."""
-    async with Upstream(silent) as upstream, client(max_connections=1) as http:
+    """A task cancelled before it has a connection leaves nothing behind: the only place is free."""
+    async with Upstream(always(OK)) as upstream, client(max_connections=1) as http:
         for _ in range(3):
             task = asyncio.create_task(http.post(upstream.url, HEADERS, b"{}"))
             await asyncio.sleep(0)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
+        assert await (await ask(http, upstream.url)).read() == b"hi"
 
 
 async def test_leaving_mid_body_frees_the_backend() -> None:
