@@ -1,7 +1,7 @@
 """`smallfirst route`: where would this request go, and why? The decision alone; no model is asked.
 
-Backends are taken as the config states them (nothing is probed), so what only a probe teaches, such as a
-context window, is unknown here.
+Backends are taken as the config and the tables of their kinds state them (nothing is probed), so what only a
+probe teaches, such as a context window, is unknown here.
 """
 
 from __future__ import annotations
@@ -74,9 +74,8 @@ def decide(request: ChatRequest, caller: Caller, config: GatewayConfig, router: 
 
 
 def _view(config: GatewayConfig, router: Router) -> View:
-    from typing import get_args
-
-    from app.core.types import Candidate, Capability, Step, View
+    from app.backends.quirks import BY_KIND
+    from app.core.types import Candidate, Step, View
 
     specs = {spec.name: spec for spec in config.backend_specs()}
     share = config.routing.llm_share
@@ -89,7 +88,7 @@ def _view(config: GatewayConfig, router: Router) -> View:
                 step=Step(name, tier),
                 zone=specs[name].zone,
                 model=specs[name].model,
-                has=frozenset(get_args(Capability)),
+                has=BY_KIND[config.backends[name].speaks].has,
                 context_window=specs[name].context_window,
                 state="unknown",
             )

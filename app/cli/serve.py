@@ -18,6 +18,7 @@ def serve(
     from app.cli.sources import default_source, named_source
 
     source = named_source(config, os.environ) or default_source(os.environ)
-    from app import main  # the whole serving process: imported once there is something to serve
+    source.load()  # what is wrong with it is told before the whole serving process is imported
+    from app import main
 
     main.serve(source)

@@ -52,9 +52,14 @@ class _Backend(Model):
         raise NotImplementedError
 
     @property
+    def speaks(self) -> str:
+        """The kind of server whose ways this backend has: behind a proxy, what stands behind it."""
+        return self.kind
+
+    @property
     def embeds(self) -> bool:
-        """Does this kind of server have an embeddings API at all?"""
-        return True
+        """Does that kind of server have an embeddings API at all?"""
+        return self.speaks not in ("tgi", "transformers")
 
     def spec(self, name: str) -> types.BackendSpec:
         return types.BackendSpec(
@@ -99,8 +104,8 @@ class HfEndpoint(_Served):
     capacity: Capacity = _BATCHING
 
     @property
-    def embeds(self) -> bool:
-        return self.engine not in ("tgi", "transformers")
+    def speaks(self) -> str:
+        return self.engine
 
     @model_validator(mode="after")
     def _both_or_neither(self) -> HfEndpoint:
@@ -113,17 +118,9 @@ class Batching(_Served):
     kind: Literal["openai", "vllm", "tgi"]
     capacity: Capacity = _BATCHING
 
-    @property
-    def embeds(self) -> bool:
-        return self.kind != "tgi"
-
 
 class OneByOne(_Served):
     kind: Literal["llama-cpp", "transformers"]
-
-    @property
-    def embeds(self) -> bool:
-        return self.kind != "transformers"
 
 
 class Scripted(_Backend):
@@ -134,6 +131,10 @@ class Scripted(_Backend):
 
     def address(self, name: str) -> str:
         return f"scripted://{name}"
+
+    @property
+    def speaks(self) -> str:
+        return "openai" if self.imitates == "hf-endpoint" else self.imitates
 
 
 Backend = Annotated[Ollama | HfEndpoint | Batching | OneByOne | Scripted, Field(discriminator="kind")]

@@ -36,6 +36,13 @@ def test_a_request_file_is_taken_whole(smallfirst: Run) -> None:
     assert result.out.startswith("llm: large on large (reason: explicit-tier)")
 
 
+def test_what_a_backend_lacks_decides(smallfirst: Run) -> None:
+    """Ollama gives one choice whatever `n` says, so the request moves to a backend that gives two."""
+    Path("r.json").write_text(json.dumps({"n": 2, "messages": [{"role": "user", "content": "hi"}]}))
+    decision = json.loads(smallfirst("route", "--request", "r.json", "--json").out)
+    assert (decision["tier"], decision["reason"], decision["fallbacks"]) == ("llm", "capability", [])
+
+
 def test_a_refusal_is_told_as_the_api_tells_it(smallfirst: Run) -> None:
     """A body the gateway would answer with a 400 exits 1 with that message."""
     Path("r.json").write_text('{"messages": []}')

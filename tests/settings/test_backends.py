@@ -72,3 +72,18 @@ def test_off_is_a_word(reasoning: str) -> None:
     """YAML 1.1 would read it as false."""
     text = backend(f"kind: openai, base_url: 'http://h', reasoning: {reasoning}")
     assert load(text).config.backend_specs()[0].reasoning == reasoning
+
+
+@pytest.mark.parametrize(
+    ("fields", "speaks"),
+    [
+        ("kind: vllm, base_url: 'http://h'", "vllm"),
+        ("kind: hf-endpoint, base_url: 'https://h'", "openai"),
+        ("kind: hf-endpoint, engine: tgi, base_url: 'https://h'", "tgi"),
+        ("kind: scripted, imitates: ollama", "ollama"),
+        ("kind: scripted, imitates: hf-endpoint", "openai"),
+    ],
+)
+def test_a_backend_speaks_like_the_server_behind_it(fields: str, speaks: str) -> None:
+    """A proxy or a fake has the ways of what it stands for."""
+    assert load(backend(fields)).config.backends["b"].speaks == speaks
