@@ -41,10 +41,12 @@ class Lane(Generic[T]):
         self.waiting[ticket] = None
         return Entry.QUEUED
 
-    def leave(self, seconds: float) -> list[T]:
-        """A holder is done after `seconds` of service; its slot goes to the one that waited longest."""
+    def leave(self, seconds: float | None = None) -> list[T]:
+        """A holder is done; its slot goes to the one that waited longest. `seconds` of service teach
+        `expected_wait`; None if the slot was never used."""
         self.inflight -= 1
-        self._mean += 0.2 * (seconds - self._mean)
+        if seconds is not None:
+            self._mean += 0.2 * (seconds - self._mean)
         return self._fill()
 
     def abandon(self, ticket: T) -> bool:

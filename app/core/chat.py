@@ -203,8 +203,16 @@ def _message_needs(messages: list[dict[str, Any]]) -> Iterator[Capability]:
         if content.__class__ is list:
             for part in content:
                 need = _PART_NEEDS.get(part["type"])
+                if need == "vision" and _is_remote(part.get("image_url")):
+                    yield "vision_url"
                 if need:
                     yield need
+
+
+def _is_remote(image: object) -> bool:
+    """Is the image to be fetched by the backend, rather than sent along?"""
+    url = image.get("url") if isinstance(image, dict) else image
+    return isinstance(url, str) and url[:4].lower() == "http"
 
 
 def _tool_needs(body: dict[str, Any]) -> Iterator[Capability]:

@@ -182,6 +182,10 @@ def _moved(
 def _param_of(need: str) -> str:
     if need.startswith("json_"):
         return "response_format"
-    return {"vision": "messages", "audio": "messages", "token_prompt": "prompt", "prompt_list": "prompt"}.get(
-        need, need.split(".")[0]
-    )
+    return {
+        "vision": "messages",
+        "vision_url": "messages",
+        "audio": "messages",
+        "token_prompt": "prompt",
+        "prompt_list": "prompt",
+    }.get(need, need.split(".")[0])

@@ -28,6 +28,7 @@ STATES: tuple[State, ...] = ("unknown", "ready", "loading", "asleep", "down")
 # function; "required" with a single tool counts as named.
 Capability = Literal[
     "vision",
+    "vision_url",
     "audio",
     "tools",
     "tool_choice.none",

@@ -1,0 +1,301 @@
+"""From a backend's answer to what the client reads: the same bytes unless a rule changes them. Pure.
+
+Streams: `feed` takes upstream bytes in any cuts and gives whole events. Nothing is given out before the first
+event that carries something, so that a failure until then can still fall back. A complete answer ends in
+exactly one usage event (if asked for) and one `[DONE]`; one that does not end in a finish reason is a fault,
+never a silent end. Other rules: usage wherever it stands, ids that collide, finish reasons in OpenAI's words,
+reasoning under both of its names, a forced tool call that the backend wrote as plain JSON.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from app.backends import faults
+from app.core.chat import ChatRequest
+from app.core.sse import Decoder, encode
+from app.core.types import Usage
+from app.errors import UpstreamFault, UpstreamMalformed
+
+DONE = b"data: [DONE]\n\n"
+_FINISH = {"stop_sequence": "stop", "eos_token": "stop", "eos": "stop", "tool_call": "tool_calls"}
+Json = dict[str, Any]
+
+
+class Shaping:
+    """What both forms of an answer share: the rules that change a choice, and what is learned on the way."""
+
+    __slots__ = ("_call_id", "_forced", "_id", "chars", "model", "request", "usage")
+
+    def __init__(self, request: ChatRequest, request_id: str, own_ids: bool, forced: str | None) -> None:
+        prefix = "cmpl" if request.api == "completion" else "chatcmpl"
+        self._id = f"{prefix}-{request_id}" if own_ids else None
+        self._call_id = f"call_{request_id}"
+        self._forced = forced
+        self.request = request
+        self.chars = 0  # UTF-8 bytes of the answer, for an estimate if usage never comes
+        self.model: str | None = None
+        self.usage: Usage | None = None
+
+    def final_usage(self) -> Usage:
+        """What the backend said, else an estimate: four bytes of text are about one token."""
+        if self.usage is not None:
+            return self.usage
+        return Usage(self.request.estimated_tokens(), (self.chars + 3) // 4, estimated=True)
+
+    def take_usage(self, said: Any) -> None:
+        if not isinstance(said, dict):
+            return
+        sent, made = said.get("prompt_tokens"), said.get("completion_tokens") or 0
+        if isinstance(sent, int) and isinstance(made, int) and (sent or made):
+            details = said.get("prompt_tokens_details")
+            cached = details.get("cached_tokens") if isinstance(details, dict) else None
+            self.usage = Usage(sent, made, cached if isinstance(cached, int) else 0)
+
+    def head(self, answer: Json) -> bool:
+        """Id and model; True if something was changed."""
+        model = answer.get("model")
+        if self.model is None and isinstance(model, str) and model:
+            self.model = model
+        if self._id is not None:
+            answer["id"] = self._id
+            return True
+        return False
+
+    def text(self, part: Json) -> bool:
+        """Reasoning under both names; True if something was changed. Counts what the answer says."""
+        changed = False
+        one, other = part.get("reasoning"), part.get("reasoning_content")
+        if one is not None and other is None:
+            part["reasoning_content"] = other = one
+            changed = True
+        elif other is not None and one is None:
+            part["reasoning"] = other
+            changed = True
+        for said in (part.get("content"), other):
+            if said.__class__ is str:
+                self.chars += len(said.encode("utf-8", "replace"))
+        return changed
+
+    def call(self, arguments: str, *, index: int | None = None) -> Json:
+        """A tool call made of what the backend wrote as content."""
+        call: Json = {
+            "id": self._call_id,
+            "type": "function",
+            "function": {"name": self._forced, "arguments": arguments},
+        }
+        return call if index is None else {"index": index, **call}
+
+    @property
+    def forced(self) -> str | None:
+        return self._forced
+
+
+class Stream(Shaping):
+    """One streamed answer."""
+
+    __slots__ = ("_called", "_decoder", "_fault", "_given", "_held", "_open", "_seen", "_tools", "_usage_event", "done")
+
+    def __init__(self, request: ChatRequest, request_id: str, own_ids: bool, forced: str | None) -> None:
+        super().__init__(request, request_id, own_ids, forced)
+        self._decoder = Decoder()
+        self._held: list[bytes] = []
+        self._given = False
+        self._open: set[int] = set()  # choices that have begun and not finished
+        self._seen = False  # any choice
+        self._tools = False
+        self._called = False  # the forced call's first delta is out
+        self._usage_event: bytes | None = None
+        self._fault: UpstreamFault | None = None
+        self.done = False  # its own [DONE] was seen: nothing more will come, whether it closes or not
+
+    def feed(self, data: bytes) -> bytes:
+        """Events ready for the client, maybe none. Raises UpstreamFault, after what came before it was given."""
+        if self._fault is not None:
+            raise self._fault
+        return self._take(self._decoder.feed(data))
+
+    def finish(self) -> bytes:
+        """The upstream ended. The last events and [DONE]. Raises UpstreamFault if the answer is not complete."""
+        out = self.feed(b"") + self._take(self._decoder.flush())
+        if self._fault is not None:
+            raise self._fault
+        if not self._seen or self._open:
+            raise UpstreamMalformed("The backend's answer broke off: it ended without a finish reason.")
+        if self.request.wants_usage:
+            out += self._usage_event or encode(self._made_usage())
+        return out + DONE
+
+    def _take(self, payloads: list[bytes]) -> bytes:
+        out: list[bytes] = []
+        try:
+            for payload in payloads:
+                if payload == b"[DONE]":
+                    self.done = True
+                    break
+                self._event(payload, out)
+        except UpstreamFault as fault:
+            if not out:
+                raise
+            self._fault = fault
+        return b"".join(out)
+
+    def _event(self, payload: bytes, out: list[bytes]) -> None:
+        chunk = _object(payload)
+        if chunk.get("error"):
+            raise faults.from_stream(chunk["error"])
+        choices = chunk.get("choices")
+        usage = chunk.get("usage")
+        if usage is not None:
+            self.take_usage(usage)
+        changed = self.head(chunk)
+        if not choices:
+            if usage is not None:
+                self._usage_event = encode(orjson.dumps(chunk) if changed else payload)
+                return
+        elif usage is not None:  # belongs into an event of its own, once, at the end
+            if self.usage is not None:
+                self._usage_event = encode(orjson.dumps({**chunk, "choices": []}))
+            del chunk["usage"]
+            changed = True
+        useful = False
+        for choice in choices or ():
+            some, other = self._choice(choice)
+            useful, changed = useful or some, changed or other
+        self._give(encode(orjson.dumps(chunk) if changed else payload), useful, out)
+
+    def _give(self, event: bytes, useful: bool, out: list[bytes]) -> None:
+        if self._given:
+            out.append(event)
+            return
+        self._held.append(event)
+        if useful:
+            self._given = True
+            out.extend(self._held)
+            self._held.clear()
+
+    def _choice(self, choice: Json) -> tuple[bool, bool]:
+        """(does it carry something, was it changed)"""
+        if not isinstance(choice, dict):
+            raise UpstreamMalformed("The backend sent a choice that is not an object.")
+        index = choice.get("index") or 0
+        self._seen = True
+        self._open.add(index)
+        delta = choice.get("delta")
+        useful = changed = False
+        if isinstance(delta, dict):
+            changed = self.text(delta)
+            useful = bool(delta.get("content") or delta.get("reasoning") or delta.get("refusal") or delta.get("audio"))
+            if delta.get("tool_calls"):
+                self._tools = useful = True
+            elif self._forced is not None and delta.get("content"):
+                self._as_call(delta)
+                changed = True
+        elif choice.get("text"):
+            self.chars += len(str(choice["text"]).encode("utf-8", "replace"))
+            useful = True
+        finish = choice.get("finish_reason")
+        if finish is not None:
+            self._open.discard(index)
+            useful = True
+            changed = _finish(choice, finish, self._tools) or changed
+        return useful, changed
+
+    def _as_call(self, delta: Json) -> None:
+        """The forced call as the backend wrote it: plain JSON in the content."""
+        arguments = delta.pop("content")
+        if self._called:
+            delta["tool_calls"] = [{"index": 0, "function": {"arguments": arguments}}]
+        else:
+            self._called = self._tools = True
+            delta["tool_calls"] = [self.call(arguments, index=0)]
+
+    def _made_usage(self) -> bytes:
+        """A usage event for a backend that sent none: estimated, since the client asked for one."""
+        usage = self.final_usage()
+        kind = "text_completion" if self.request.api == "completion" else "chat.completion.chunk"
+        return orjson.dumps(
+            {
+                "id": self._id or self._call_id,
+                "object": kind,
+                "created": 0,
+                "model": self.model or "",
+                "choices": [],
+                "usage": _counters(usage),
+            }
+        )
+
+
+class Whole(Shaping):
+    """One answer that is not a stream."""
+
+    __slots__ = ()
+
+    def shape(self, body: bytes) -> bytes:
+        """The body for the client. Raises UpstreamFault if it is not a usable answer."""
+        answer = _object(body)
+        if answer.get("error"):
+            raise faults.from_stream(answer["error"])
+        self.take_usage(answer.get("usage"))
+        if self.request.api == "embedding":
+            if not isinstance(answer.get("data"), list):
+                raise UpstreamMalformed("The backend's answer has no embeddings.")
+            self.model = answer.get("model") if isinstance(answer.get("model"), str) else None
+            return body
+        changed = self.head(answer)
+        choices = answer.get("choices")
+        if not isinstance(choices, list) or not choices:
+            raise UpstreamMalformed("The backend's answer has no choices.")
+        for choice in choices:
+            changed = self._choice(choice) or changed
+        return orjson.dumps(answer) if changed else body
+
+    def _choice(self, choice: Json) -> bool:
+        message = choice.get("message") if isinstance(choice, dict) else None
+        if message is None and isinstance(choice, dict) and isinstance(choice.get("text"), str):
+            self.chars += len(choice["text"].encode("utf-8", "replace"))
+            return _ended(choice, tools=False)
+        if not isinstance(message, dict):
+            raise UpstreamMalformed("The backend's answer has no message.")
+        changed = self.text(message)
+        if self._forced is not None and not message.get("tool_calls") and message.get("content"):
+            message["tool_calls"] = [self.call(message["content"])]
+            message["content"] = None
+            changed = True
+        return _ended(choice, tools=bool(message.get("tool_calls"))) or changed
+
+
+def _ended(choice: Json, *, tools: bool) -> bool:
+    finish = choice.get("finish_reason")
+    if finish is not None:
+        return _finish(choice, finish, tools)
+    if not tools:
+        raise UpstreamMalformed("The backend's answer broke off: it has no finish reason.")
+    choice["finish_reason"] = "tool_calls"
+    return True
+
+
+def _finish(choice: Json, finish: Any, tools: bool) -> bool:
+    said = "tool_calls" if tools and finish in ("stop", "eos_token") else _FINISH.get(finish, finish)
+    choice["finish_reason"] = said
+    return bool(said != finish)
+
+
+def _object(payload: bytes) -> Json:
+    try:
+        value = orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        raise UpstreamMalformed("The backend's answer is not JSON.") from None
+    if not isinstance(value, dict):
+        raise UpstreamMalformed("The backend's answer is not a JSON object.")
+    return value
+
+
+def _counters(usage: Usage) -> Json:
+    return {
+        "prompt_tokens": usage.input,
+        "completion_tokens": usage.output,
+        "total_tokens": usage.input + usage.output,
+    }

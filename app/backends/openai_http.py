@@ -1,0 +1,159 @@
+"""Any OpenAI-compatible server behind the `Backend` seam: table of quirks out, shaping in, faults named.
+
+One upstream call is: body made for this backend, posted with the backend's own key (never the client's
+headers), status judged, then pieces shaped as they arrive. Timeouts, slots and retries are the driver's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import orjson
+
+from app.backends import faults
+from app.backends.http_client import HttpClient, HttpReply
+from app.backends.inbound import Stream, Whole
+from app.backends.outbound import forced_function, outbound, thinking_fields
+from app.backends.quirks import Quirks
+from app.core.chat import ChatRequest
+from app.core.types import Api, BackendSpec, Capability, Facts, Usage
+from app.errors import UpstreamFault, UpstreamMalformed, UpstreamUnavailable
+
+PATHS: dict[Api, str] = {"chat": "/chat/completions", "completion": "/completions", "embedding": "/embeddings"}
+LINGER = 0.5  # seconds
+ERROR_BODY = 64 * 1024  # bytes of an error answer that are read
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """What an adapter needs beside its spec: how to connect, what to say, whom to tell."""
+
+    client: HttpClient
+    quirks: Quirks
+    api_key: str | None
+    on_unhonoured: Callable[[str, str], None]
+    warming: Callable[[], Awaitable[bool]]
+    extra_headers: tuple[tuple[str, str], ...] = ()
+
+
+class OpenAIBackend:
+    """Implements `app.ports.Backend`. `facts` are replaced by whoever probes."""
+
+    def __init__(self, spec: BackendSpec, wiring: Wiring, facts: Facts) -> None:
+        self.spec = spec
+        self.facts = facts
+        self._wiring = wiring
+        root = spec.base_url.rstrip("/").removesuffix("/v1")
+        self._urls = {api: f"{root}/v1{path}" for api, path in PATHS.items()}
+        self._headers = {"content-type": "application/json", "accept-encoding": "identity"}
+        if wiring.api_key:
+            self._headers["authorization"] = f"Bearer {wiring.api_key}"
+        self._headers.update(wiring.extra_headers)
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """By the table of the kind; narrowed by what the model was found not to have."""
+        has, learned = self._wiring.quirks.has, self.facts.capabilities
+        return has if learned is None else has & learned
+
+    async def send(self, request: ChatRequest, request_id: str) -> HttpAnswer:
+        if self.facts.state == "down" and self.facts.problem == MISSING_KEY:
+            raise UpstreamUnavailable(MISSING_KEY)
+        wiring, spec = self._wiring, self.spec
+        quirks = wiring.quirks
+        thinking = thinking_fields(quirks, spec.reasoning, self.facts.thinks)
+        body = outbound(request, spec.model, quirks, thinking, self._note)
+        headers = {**self._headers, "x-request-id": request_id}
+        reply = await wiring.client.post(self._urls[request.api], headers, orjson.dumps(body))
+        if reply.status != 200:
+            await _refuse(reply)
+        forced = forced_function(request, quirks)
+        if not request.stream:
+            return HttpAnswer(reply, Whole(request, request_id, quirks.own_ids, forced))
+        if "json" in (reply.header("content-type") or ""):
+            await _refuse(reply)
+        return HttpAnswer(reply, Stream(request, request_id, quirks.own_ids, forced))
+
+    async def warming(self) -> bool:
+        return await self._wiring.warming()
+
+    def _note(self, field: str) -> None:
+        self._wiring.on_unhonoured(self.spec.name, field)
+
+
+MISSING_KEY = "The API key of this backend is not set in the environment."
+
+
+class HttpAnswer:
+    """Implements `app.ports.Reply`."""
+
+    __slots__ = ("_ended", "_over", "_reply", "_shape")
+
+    def __init__(self, reply: HttpReply, shape: Stream | Whole) -> None:
+        self._reply = reply
+        self._shape = shape
+        self._over = False  # nothing more will come from upstream
+        self._ended = False  # and everything was handed on
+
+    @property
+    def usage(self) -> Usage | None:
+        """Known or estimated, also for an answer that was cut off."""
+        return self._shape.final_usage()
+
+    @property
+    def model(self) -> str | None:
+        return self._shape.model
+
+    async def read(self) -> bytes | None:
+        if self._ended:
+            await self._linger()
+            return None
+        shape = self._shape
+        if isinstance(shape, Whole):
+            self._ended = True
+            return shape.shape(await self._reply.read())
+        while not self._over:
+            data = await self._reply.chunk()
+            out = shape.feed(data) if data else b""
+            self._over = not data or shape.done
+            if out:
+                return out
+        self._ended = True
+        return shape.finish()
+
+    def close(self) -> None:
+        self._reply.close()
+
+    async def _linger(self) -> None:
+        """Wait a moment for the end of the body behind [DONE]: then the connection can be used again."""
+        with contextlib.suppress(TimeoutError, UpstreamFault):
+            async with asyncio.timeout(LINGER):
+                while await self._reply.chunk():
+                    pass
+
+
+async def _refuse(reply: HttpReply) -> None:
+    """Raise what the answer stands for; its connection is not worth keeping for a large error page."""
+    try:
+        body = b""
+        while len(body) < ERROR_BODY and (piece := await reply.chunk()):
+            body += piece
+    except UpstreamFault:
+        body = b""
+    finally:
+        reply.close()
+    if reply.status == 200:
+        error = _error_in(body)
+        raise faults.from_stream(error) if error else UpstreamMalformed("The backend did not stream its answer.")
+    raise faults.from_response(reply.status, reply.header("retry-after"), body)
+
+
+def _error_in(body: bytes) -> object:
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    return value.get("error") if isinstance(value, dict) else None

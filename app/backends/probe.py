@@ -1,0 +1,214 @@
+"""What a backend is and how it is, asked without ever loading a model or waking an endpoint.
+
+Each kind has its own cheap questions; none of them reaches a model. An HF endpoint is asked through its
+management API only, because any call to its own address may wake it, or keep it awake, which costs money. The
+context window is the one in use, never the one a model was trained for: servers choose smaller ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import httpx
+
+from app.core.types import BackendSpec, Capability, Facts, State
+
+TIMEOUT = httpx.Timeout(5.0, connect=2.0)
+QUICK = httpx.Timeout(2.0)
+LOAD = httpx.Timeout(600.0, connect=2.0)
+
+_OLLAMA: Mapping[str, tuple[Capability, ...]] = {
+    "vision": ("vision",),
+    "tools": ("tools", "tool_choice.none", "tool_choice.named"),
+}
+_OLLAMA_ALWAYS: tuple[Capability, ...] = ("json_object", "json_schema", "logprobs", "tool_choice.none")
+_STATES: Mapping[str, State] = {
+    "running": "ready",
+    "pending": "loading",
+    "initializing": "loading",
+    "updating": "ready",
+    "scaledToZero": "asleep",
+    "paused": "down",
+    "failed": "down",
+    "updateFailed": "down",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """How to ask one backend. `kind` is the engine that answers; `management` the URL of an HF endpoint."""
+
+    spec: BackendSpec
+    kind: str
+    api_key: str | None = None
+    management: str | None = None
+    keep_alive: float | None = None
+
+    def client(self, timeout: httpx.Timeout = TIMEOUT) -> httpx.AsyncClient:
+        """Never through a proxy for zone local; redirects are not followed."""
+        headers = {"authorization": f"Bearer {self.api_key}"} if self.api_key else {}
+        base = self.spec.base_url.rstrip("/").removesuffix("/v1")
+        return httpx.AsyncClient(base_url=base, headers=headers, timeout=timeout, trust_env=self.spec.zone == "remote")
+
+
+async def probe(asking: Asking) -> Facts:
+    """Never raises: whatever goes wrong is a state and a line about it."""
+    try:
+        async with asking.client() as client:
+            if asking.spec.kind == "hf-endpoint":
+                return await _endpoint(client, asking)
+            return await _BY_KIND.get(asking.kind, _openai)(client, asking)
+    except httpx.HTTPStatusError as error:
+        return Facts("down", problem=f"answers {error.response.status_code} to {error.request.url.path}")
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        return Facts("down", problem=f"cannot be reached ({type(error).__name__})")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return Facts("down", problem=f"does not answer like a {asking.kind}")
+
+
+async def warming(asking: Asking) -> bool:
+    """Is it loading its model right now? Asked by the first-token clock, so it is quick or it is no."""
+    try:
+        async with asking.client(QUICK) as client:
+            if asking.spec.kind == "hf-endpoint":
+                return asking.management is not None and (await _endpoint(client, asking)).state in (
+                    "loading",
+                    "asleep",
+                )
+            if asking.kind == "ollama":
+                return await _loaded(client, asking.spec.model) is None
+            if asking.kind == "llama-cpp":
+                return (await client.get("/health")).status_code == 503
+            return False
+    except (httpx.HTTPError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+
+
+async def prewarm(asking: Asking) -> None:
+    """Load an Ollama model and set how long it stays: a chat without messages, by the native API, which alone
+    knows `keep_alive`. Failing is no harm: the first request loads it."""
+    body: dict[str, Any] = {"model": asking.spec.model, "messages": [], "stream": False}
+    if asking.keep_alive is not None:
+        body["keep_alive"] = -1 if asking.keep_alive < 0 else f"{asking.keep_alive:g}s"
+    try:
+        async with asking.client(LOAD) as client:
+            await client.post("/api/chat", json=body)
+    except httpx.HTTPError:
+        return
+
+
+async def _ollama(client: httpx.AsyncClient, asking: Asking) -> Facts:
+    spec = asking.spec
+    (await client.get("/api/version")).raise_for_status()
+    shown = await client.post("/api/show", json={"model": spec.model})
+    if shown.status_code == 404:
+        return Facts("down", problem=f"has no model '{spec.model}': ollama pull {spec.model}")
+    about = shown.raise_for_status().json()
+    if spec.zone == "local" and (about.get("remote_host") or about.get("remote_model")):
+        return Facts("down", problem="is served from its maker's cloud, which is refused in zone local")
+    loaded = await _loaded(client, spec.model)
+    said = about.get("capabilities")
+    return Facts(
+        state="ready",
+        context_window=_number((loaded or {}).get("context_length")) or _num_ctx(about.get("parameters")),
+        capabilities=_ollama_capabilities(said) if isinstance(said, list) else None,
+        thinks="thinking" in said if isinstance(said, list) else None,
+        models=(spec.model,),
+    )
+
+
+async def _loaded(client: httpx.AsyncClient, model: str) -> dict[str, Any] | None:
+    running = (await client.get("/api/ps")).raise_for_status().json().get("models") or []
+    wanted = {model, f"{model}:latest"}
+    return next((one for one in running if {one.get("name"), one.get("model")} & wanted), None)
+
+
+def _num_ctx(parameters: object) -> int | None:
+    """From the text of a Modelfile's parameters, one a line: `num_ctx 8192`."""
+    for line in str(parameters or "").splitlines():
+        words = line.split()
+        if len(words) == 2 and words[0] == "num_ctx" and words[1].isdigit():
+            return int(words[1])
+    return None
+
+
+def _ollama_capabilities(said: list[Any]) -> frozenset[Capability]:
+    return frozenset(_OLLAMA_ALWAYS).union(*(_OLLAMA[one] for one in said if one in _OLLAMA))
+
+
+async def _vllm(client: httpx.AsyncClient, asking: Asking) -> Facts:
+    if (await client.get("/health")).status_code != 200:
+        return Facts("down", problem="its engine is not healthy")
+    return await _listed(client, asking)
+
+
+async def _llama_cpp(client: httpx.AsyncClient, asking: Asking) -> Facts:
+    if (await client.get("/health")).status_code == 503:
+        return Facts("loading", problem="loads its model")
+    props = (await client.get("/props")).raise_for_status().json()
+    settings = props.get("default_generation_settings") or {}
+    return Facts("ready", context_window=_number(settings.get("n_ctx")) or _number(props.get("n_ctx")))
+
+
+async def _tgi(client: httpx.AsyncClient, asking: Asking) -> Facts:
+    if (await client.get("/health")).status_code != 200:
+        return Facts("down", problem="is not healthy")
+    info = (await client.get("/info")).raise_for_status().json()
+    window = _number(info.get("max_total_tokens")) or _number(info.get("max_input_tokens"))
+    return Facts("ready", context_window=window, models=tuple(filter(None, [info.get("model_id")])))
+
+
+async def _transformers(client: httpx.AsyncClient, asking: Asking) -> Facts:
+    if (await client.get("/health")).status_code != 200:
+        return Facts("down", problem="its worker died")
+    return Facts("ready")
+
+
+async def _openai(client: httpx.AsyncClient, asking: Asking) -> Facts:
+    return await _listed(client, asking)
+
+
+async def _listed(client: httpx.AsyncClient, asking: Asking) -> Facts:
+    """By /v1/models; a server without that list is taken as ready."""
+    answer = await client.get("/v1/models")
+    if answer.status_code in (404, 405):
+        return Facts("ready")
+    if answer.status_code in (401, 403):
+        return Facts("down", problem="does not accept the gateway's key")
+    cards = answer.raise_for_status().json().get("data") or []
+    own: dict[str, Any] = next((card for card in cards if card.get("id") == asking.spec.model), {})
+    window = _number(own.get("max_model_len")) or _number(own.get("context_length"))
+    return Facts("ready", context_window=window, models=tuple(str(card.get("id")) for card in cards))
+
+
+async def _endpoint(client: httpx.AsyncClient, asking: Asking) -> Facts:
+    """The state by the management API; the engine itself is asked only while it runs anyway."""
+    if asking.management is None:
+        return Facts("unknown")
+    status = (await client.get(asking.management)).raise_for_status().json()["status"]
+    said = str(status["state"])
+    state = _STATES.get(said, "unknown")
+    if state != "ready":
+        return Facts(state, problem=f"the endpoint is {said}")
+    learned = await _BY_KIND.get(asking.kind, _openai)(client, asking)
+    return learned if learned.state != "down" else Facts("ready", problem=learned.problem)
+
+
+def _number(value: object) -> int | None:
+    return value if isinstance(value, int) and value > 0 else None
+
+
+Kind = Callable[[httpx.AsyncClient, Asking], Awaitable[Facts]]
+_BY_KIND = cast(
+    Mapping[str, Kind],
+    {
+        "ollama": _ollama,
+        "vllm": _vllm,
+        "llama-cpp": _llama_cpp,
+        "tgi": _tgi,
+        "transformers": _transformers,
+        "openai": _openai,
+    },
+)

@@ -1,0 +1,109 @@
+"""What each kind of backend does otherwise than OpenAI: one table, no code.
+
+A field that is not named here passes untouched, in both directions. Where a server ignores something without
+a word, the table says what the gateway does instead: map it, emulate it, or not claim the capability.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, cast
+
+from app.core.types import Capability
+
+
+def _fields(names: str) -> frozenset[str]:
+    return frozenset(names.split())
+
+
+def _capabilities(names: str) -> frozenset[Capability]:
+    return cast(frozenset[Capability], _fields(names))
+
+
+EVERYTHING = _capabilities(
+    "vision vision_url audio tools tool_choice.none tool_choice.required tool_choice.named "
+    "n json_object json_schema logprobs token_prompt prompt_list"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Quirks:
+    """One kind.
+
+    `has`: capabilities, its own and the emulated. `rename`: request field -> its name there. `ignored`:
+    fields it drops in silence, counted when a client sends one. `dropped`: fields it rejects or misreads.
+    `accepted`: if set, any other field is rejected there. `formats`: how it spells response_format.
+    `tool_choice`: False if it ignores it. `usage`: whether it must be asked for usage on streams.
+    `own_ids`: its answer ids are empty or collide. `reasoning`: the name of the field in history.
+    `effort`: how a default reasoning effort is said to it.
+    """
+
+    has: frozenset[Capability] = EVERYTHING
+    rename: tuple[tuple[str, str], ...] = ()
+    ignored: frozenset[str] = frozenset()
+    dropped: frozenset[str] = frozenset()
+    accepted: frozenset[str] | None = None
+    developer: bool = False  # knows the role `developer`
+    text_parts: bool = True  # takes a list of text parts as one message
+    stop: Literal["any", "list"] = "any"
+    formats: Literal["openai", "value", "none"] = "openai"
+    tool_choice: bool = True
+    usage: Literal["ask", "always"] = "ask"
+    own_ids: bool = False
+    reasoning: Literal["reasoning", "reasoning_content"] = "reasoning_content"
+    effort: Literal["effort", "template", "none"] = "none"
+
+
+OPENAI = Quirks(developer=True, effort="effort")
+
+OLLAMA = Quirks(
+    has=_capabilities("vision tools tool_choice.none tool_choice.named json_object json_schema logprobs"),
+    rename=(("max_completion_tokens", "max_tokens"),),
+    ignored=frozenset({"parallel_tool_calls", "logit_bias", "prediction", "service_tier", "store", "verbosity"}),
+    text_parts=False,  # it makes one message of each part
+    tool_choice=False,
+    own_ids=True,  # chatcmpl-<0..998>
+    reasoning="reasoning",
+    effort="effort",
+)
+
+VLLM = Quirks(reasoning="reasoning", effort="template")
+
+LLAMA_CPP = Quirks(has=EVERYTHING - _capabilities("audio"), effort="effort")
+
+TGI = Quirks(
+    has=EVERYTHING - _capabilities("audio n prompt_list token_prompt"),
+    rename=(("max_completion_tokens", "max_tokens"),),  # both at once are a duplicate field there
+    ignored=frozenset({"parallel_tool_calls", "reasoning_effort"}),
+    dropped=frozenset({"presence_penalty"}),  # read as a repetition penalty of value + 2
+    stop="list",
+    formats="value",
+    own_ids=True,  # empty
+)
+
+TRANSFORMERS = Quirks(
+    has=_capabilities("vision vision_url audio tools tool_choice.none"),
+    ignored=_fields(
+        "audio function_call functions logit_bias metadata modalities parallel_tool_calls "
+        "prediction presence_penalty reasoning_effort service_tier store top_logprobs user web_search_options"
+    ),
+    accepted=_fields(
+        "messages model audio frequency_penalty function_call functions logit_bias logprobs max_completion_tokens "
+        "max_tokens metadata modalities n parallel_tool_calls prediction presence_penalty prompt reasoning_effort "
+        "response_format seed service_tier stop store stream stream_options temperature tool_choice tools "
+        "top_logprobs top_p user web_search_options generation_config chat_template_kwargs best_of echo suffix"
+    ),
+    formats="none",
+    tool_choice=False,
+    usage="always",
+    effort="template",
+)
+
+BY_KIND = {
+    "openai": OPENAI,
+    "ollama": OLLAMA,
+    "vllm": VLLM,
+    "llama-cpp": LLAMA_CPP,
+    "tgi": TGI,
+    "transformers": TRANSFORMERS,
+}
