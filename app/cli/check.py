@@ -15,7 +15,6 @@ from app.errors import ConfigError
 
 if TYPE_CHECKING:
     from app.cli.probing import Finding
-    from app.core.types import Facts
     from app.settings import GatewayConfig
 
 
@@ -56,16 +55,10 @@ def check(
 
 
 async def _probe(config: GatewayConfig) -> tuple[Finding, ...]:
-    from app.backends.probe import probe
-    from app.cli.probing import probe_all
-    from app.settings import secret
+    from app.cli.probing import asker, probe_all
 
-    specs = {spec.name: spec for spec in config.backend_specs()}
-
-    async def ask(name: str) -> Facts:
-        return await probe(specs[name], secret(os.environ, getattr(config.backends[name], "api_key_env", None)))
-
-    return await probe_all(tuple(specs.values()), ask, lambda line: print(line, file=sys.stderr))
+    ask = asker(config, os.environ)
+    return await probe_all(config.backend_specs(), ask, lambda line: print(line, file=sys.stderr))
 
 
 def _print_json(

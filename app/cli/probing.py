@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from app.backends.probe import Asking, probe
 from app.cli.ollama import Ollama
 from app.cli.slots import Slots, measure
 from app.core.types import BackendSpec, Facts
+from app.settings import GatewayConfig, HfEndpoint, Scripted, secret
 
 AskFacts = Callable[[str], Awaitable[Facts]]  # by the backend's name
 MOST = 16  # requests sent at once, whatever the config says
@@ -43,6 +45,23 @@ class Finding:
             "slots": asdict(self.slots) if self.slots else None,
             "advice": self.advice,
         }
+
+
+def asker(config: GatewayConfig, environ: Mapping[str, str]) -> AskFacts:
+    """The probes of the serving process, once each; a scripted backend has nothing that could be asked."""
+    specs = {spec.name: spec for spec in config.backend_specs()}
+
+    async def ask(name: str) -> Facts:
+        chosen = config.backends[name]
+        if isinstance(chosen, Scripted):
+            return Facts("ready", models=(chosen.model,))
+        key = secret(environ, chosen.api_key_env)
+        if chosen.api_key_env and key is None:
+            return Facts("down", problem=f"the variable {chosen.api_key_env} is not set")
+        management = chosen.management if isinstance(chosen, HfEndpoint) else None
+        return await probe(Asking(specs[name], chosen.speaks, key, management))
+
+    return ask
 
 
 async def probe_all(specs: Sequence[BackendSpec], ask: AskFacts, say: Callable[[str], None]) -> tuple[Finding, ...]:

@@ -107,6 +107,11 @@ class HfEndpoint(_Served):
     def speaks(self) -> str:
         return self.engine
 
+    @property
+    def management(self) -> str | None:
+        """Where the management API tells the state of this endpoint, None if it is not named."""
+        return f"{self.management_url}/endpoint/{self.namespace}/{self.endpoint}" if self.endpoint else None
+
     @model_validator(mode="after")
     def _both_or_neither(self) -> HfEndpoint:
         if (self.namespace is None) != (self.endpoint is None):

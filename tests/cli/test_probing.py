@@ -1,7 +1,8 @@
 from __future__ import annotations
 
-from app.cli.probing import Finding, probe_all
+from app.cli.probing import Finding, asker, probe_all
 from app.core.types import BackendSpec, Capacity, Facts
+from app.settings import Source
 from tests.cli.fake_ollama import fake_ollama
 
 
@@ -43,3 +44,19 @@ async def test_an_ollama_that_is_down_is_not_measured() -> None:
 def test_asleep_is_fine() -> None:
     """An endpoint that sleeps answers when it is woken."""
     assert Finding("b", Facts("asleep")).ok
+
+
+async def test_the_backends_of_a_config_are_asked_as_the_server_asks_them() -> None:
+    """A backend without its secret is down before anything is sent; a scripted one is always there."""
+    with fake_ollama() as fake:
+        text = f"""
+backends:
+  small: {{kind: ollama, zone: local, base_url: "{fake.url}", model: "qwen3:4b", price: unpriced}}
+  large: {{kind: openai, zone: remote, base_url: "{fake.url}", model: big, api_key_env: BIG_KEY, price: unpriced}}
+  fake: {{kind: scripted, zone: local, model: scripted, price: unpriced}}
+tiers: [{{name: slm, backends: [small, fake]}}, {{name: llm, backends: [large]}}]
+"""
+        ask = asker(Source(None, {}, text).load().config, {})
+        assert (await ask("small")).state == "ready"
+        assert (await ask("large")) == Facts("down", problem="the variable BIG_KEY is not set")
+        assert (await ask("fake")).models == ("scripted",)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from app.core.types import BackendSpec, Capacity, Timeouts
+from app.settings import HfEndpoint
 from tests.settings.configs import OLLAMA, load, problems
 
 
@@ -59,6 +60,18 @@ def test_keys_of_one_kind_are_unknown_to_others(key: str) -> None:
     name = key.partition(":")[0]
     found = problems(backend(f"kind: openai, base_url: 'http://h', {key}"))
     assert found[0].startswith(f"backends.b.{name}: unknown key")
+
+
+def test_the_management_address() -> None:
+    """Only an endpoint that is named has one."""
+    named, unnamed = (
+        load(backend(f"kind: hf-endpoint, base_url: 'https://h'{more}")).config.backends["b"]
+        for more in (", namespace: me, endpoint: big", "")
+    )
+    assert isinstance(named, HfEndpoint)
+    assert isinstance(unnamed, HfEndpoint)
+    assert named.management == "https://api.endpoints.huggingface.cloud/v2/endpoint/me/big"
+    assert unnamed.management is None
 
 
 def test_an_endpoint_is_named_in_full_or_not_at_all() -> None:
