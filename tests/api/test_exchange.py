@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from app.api.app import SmallfirstApp
-from app.api.exchange import COMMENT
+from app.api.exchange import COMMENT, Exchange
 from app.api.hot import HotEndpoint
 from app.core.types import Capacity, Timeouts
 from app.errors import UpstreamMalformed, UpstreamUnavailable
@@ -119,6 +119,29 @@ async def test_leaves_while_sending_its_body() -> None:
         client.hang_up()
         await asyncio.sleep(0.01)
     assert (rig.records, rig.bugs, rig.backends[0].sent) == ([], [], [])
+
+
+@pytest.mark.parametrize(("stopped", "left"), [(False, True), (True, False)], ids=["left", "left and stopped"])
+async def test_who_cancelled(stopped: bool, left: bool) -> None:
+    """A client that leaves is told from a server that stops, even in the same moment."""
+
+    async def receive() -> dict[str, str]:
+        return {"type": "http.disconnect"}
+
+    async def handler() -> bool:
+        exchange = Exchange(receive, None, lambda: 0.0, None, SILENCE)
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return exchange.left()
+        raise AssertionError("nobody left")
+
+    task = asyncio.create_task(handler())
+    await asyncio.sleep(0)  # it waits
+    await asyncio.sleep(0)  # its client has left
+    if stopped:
+        task.cancel()
+    assert await task is left
 
 
 async def test_stays_connected() -> None:
