@@ -59,6 +59,10 @@ def asker(config: GatewayConfig, environ: Mapping[str, str]) -> AskFacts:
         if chosen.api_key_env and key is None:
             return Facts("down", problem=f"the variable {chosen.api_key_env} is not set")
         management = chosen.management if isinstance(chosen, HfEndpoint) else None
+        if isinstance(chosen, HfEndpoint) and management is None:
+            return Facts(
+                "unknown", problem="not asked, which might wake it; write namespace and endpoint to ask its manager"
+            )
         return await probe(Asking(specs[name], chosen.speaks, key, management))
 
     return ask

@@ -54,9 +54,11 @@ backends:
   small: {{kind: ollama, zone: local, base_url: "{fake.url}", model: "qwen3:4b", price: unpriced}}
   large: {{kind: openai, zone: remote, base_url: "{fake.url}", model: big, api_key_env: BIG_KEY, price: unpriced}}
   fake: {{kind: scripted, zone: local, model: scripted, price: unpriced}}
-tiers: [{{name: slm, backends: [small, fake]}}, {{name: llm, backends: [large]}}]
+  sleeper: {{kind: hf-endpoint, zone: remote, base_url: "{fake.url}", model: big, price: unpriced}}
+tiers: [{{name: slm, backends: [small, fake]}}, {{name: llm, backends: [large, sleeper]}}]
 """
         ask = asker(Source(None, {}, text).load().config, {})
         assert (await ask("small")).state == "ready"
         assert (await ask("large")) == Facts("down", problem="the variable BIG_KEY is not set")
+        assert (await ask("sleeper")).state == "unknown"
         assert (await ask("fake")).models == ("scripted",)
