@@ -28,8 +28,15 @@ class Router(Protocol):
 class Reply(Protocol):
     """One answer of a backend, already in the wire form the client asked for."""
 
-    usage: Usage | None
-    model: str | None
+    @property
+    def usage(self) -> Usage | None:
+        """Tokens so far: as the backend said, else estimated. None if there is nothing to say."""
+        ...
+
+    @property
+    def model(self) -> str | None:
+        """The model that answers, in the backend's words."""
+        ...
 
     async def read(self) -> bytes | None:
         """The next bytes for the client, None after a clean and complete end. Raises UpstreamFault.

@@ -99,6 +99,17 @@ async def prewarm(asking: Asking) -> None:
         return
 
 
+async def refresh(asking: Asking) -> None:
+    """Keep a loaded model for another `keep_alive`: each call by /v1 has set Ollama's own default again."""
+    try:
+        async with asking.client(QUICK) as client:
+            loaded = await _loaded(client, asking.spec.model)
+    except (httpx.HTTPError, ValueError, AttributeError):
+        return
+    if loaded is not None:
+        await prewarm(asking)
+
+
 async def _ollama(client: httpx.AsyncClient, asking: Asking) -> Facts:
     spec = asking.spec
     (await client.get("/api/version")).raise_for_status()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from typing import Protocol
 
 from app.core.ledger import HourPrice, LocalPrice, Meter, Price
 from app.core.types import Facts
@@ -15,44 +16,52 @@ from app.ports import Backend, Observer
 PROBE_READY = 30.0  # seconds between probes of a backend that is fine
 PROBE_TROUBLED = 5.0  # and of one that is not: it should be noticed soon when it comes back
 
-Probe = Callable[[], Awaitable[Facts]]
-OnState = Callable[[str, Facts], None]
+OnState = Callable[[Backend, Facts], None]
+
+
+class Probed(Protocol):
+    """A backend and the way to ask how it is; it never raises."""
+
+    @property
+    def backend(self) -> Backend: ...
+
+    async def probe(self) -> Facts: ...
 
 
 class Probes:
     """One probing task per backend object; `follow` starts and stops them as the config changes."""
 
     def __init__(self, on_state: OnState) -> None:
-        self._tasks: dict[int, tuple[Backend, asyncio.Task[None]]] = {}
+        self._tasks: dict[int, asyncio.Task[None]] = {}
         self._on_state = on_state
 
-    async def follow(self, probes: Iterable[tuple[Backend, Probe]]) -> None:
-        """Probe each once before returning (together), then go on in the background."""
-        wanted = {id(backend): (backend, probe) for backend, probe in probes}
+    async def follow(self, probes: Iterable[Probed]) -> None:
+        """Ask each newcomer once before returning (together), then go on in the background."""
+        wanted = {id(one.backend): one for one in probes}
         for key in self._tasks.keys() - wanted.keys():
-            self._tasks.pop(key)[1].cancel()
-        fresh = [(key, *wanted[key]) for key in wanted.keys() - self._tasks.keys()]
-        await asyncio.gather(*(self._once(backend, probe) for _, backend, probe in fresh))
-        for key, backend, probe in fresh:
-            self._tasks[key] = (backend, asyncio.create_task(self._forever(backend, probe)))
+            self._tasks.pop(key).cancel()
+        fresh = {key: wanted[key] for key in wanted.keys() - self._tasks.keys()}
+        await asyncio.gather(*(self._once(one) for one in fresh.values()))
+        for key, one in fresh.items():
+            self._tasks[key] = asyncio.create_task(self._forever(one))
 
     async def stop(self) -> None:
-        tasks = [task for _, task in self._tasks.values()]
+        tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _forever(self, backend: Backend, probe: Probe) -> None:
+    async def _forever(self, one: Probed) -> None:
         while True:
-            await asyncio.sleep(PROBE_READY if backend.facts.state == "ready" else PROBE_TROUBLED)
-            await self._once(backend, probe)
+            await asyncio.sleep(PROBE_READY if one.backend.facts.state == "ready" else PROBE_TROUBLED)
+            await self._once(one)
 
-    async def _once(self, backend: Backend, probe: Probe) -> None:
-        facts = await probe()
+    async def _once(self, one: Probed) -> None:
+        backend, facts = one.backend, await one.probe()
         changed = facts.state != backend.facts.state or facts.problem != backend.facts.problem
         backend.facts = facts
         if changed:
-            self._on_state(backend.spec.name, facts)
+            self._on_state(backend, facts)
 
 
 class CostClock:

@@ -1,0 +1,74 @@
+"""From a checked config to what the endpoints serve from. The only place that joins the rooms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from app.api.auth import Key, Keyring, digest
+from app.api.live import Live
+from app.gateway import Gateway, Post, Routing
+from app.main.keep import Keep
+from app.ports import Observer, Router
+from app.settings import GatewayConfig, secret
+
+EMBEDDINGS = "embeddings"  # stands where a tier's name would: embeddings are outside of all tiers
+Environ = Mapping[str, str]
+
+
+def build(config: GatewayConfig, environ: Environ, keep: Keep, observers: Sequence[Observer]) -> Live:
+    """Raises ConfigError if the router's artifact cannot be used."""
+    router = keep.router(config.routing.router)
+    posts = [_post(config, environ, keep, name, tier) for name, tier in config.tier_of().items()]
+    gateway = Gateway(
+        posts,
+        _routing(config, router),
+        router,
+        observers,
+        keep.now,
+        keep.on_router_failure,
+        embeddings=_embeddings(config, environ, keep),
+    )
+    return Live(gateway, _keyring(config, environ), int(config.server.max_body_mb * 1e6), config.routing.local_only)
+
+
+def _post(config: GatewayConfig, environ: Environ, keep: Keep, name: str, tier: str) -> Post:
+    chosen = config.backends[name]
+    backend = keep.backend(chosen.spec(name), chosen, environ)
+    return Post(backend, tier, keep.slots.lane(backend.spec), chosen.price.to_core())
+
+
+def _embeddings(config: GatewayConfig, environ: Environ, keep: Keep) -> Post | None:
+    """The same box as the backend it names, with another model: it shares that backend's slots."""
+    wanted = config.embeddings
+    if wanted is None:
+        return None
+    chosen = config.backends[wanted.backend]
+    spec = chosen.spec(wanted.backend)
+    backend = keep.backend(replace(spec, model=wanted.model, host=spec.identity), chosen, environ)
+    return Post(backend, EMBEDDINGS, keep.slots.lane(spec), chosen.price.to_core())
+
+
+def _routing(config: GatewayConfig, router: Router) -> Routing:
+    routing = config.routing
+    threshold = routing.threshold
+    if threshold is None:
+        assert routing.llm_share is not None
+        threshold = router.threshold(routing.llm_share)
+    return Routing(
+        tiers=tuple(tier.name for tier in config.tiers),
+        threshold=threshold,
+        default_tier=config.default_tier,
+        unknown_models=routing.unknown_models,
+    )
+
+
+def _keyring(config: GatewayConfig, environ: Environ) -> Keyring:
+    keys = []
+    for key in config.keys:
+        value = secret(environ, key.env)
+        if value is not None:
+            keys.append(Key(key.name, digest(value), key.local_only, key.may_force_tier))
+    admin_env = config.server.admin_key_env
+    admin = secret(environ, admin_env) if admin_env else None
+    return Keyring(tuple(keys), required=bool(config.keys), admin=digest(admin) if admin else None)

@@ -1,0 +1,84 @@
+"""What outlives a reload of the config: slots and queues, connections, learned facts, counters, the log.
+
+Everything is keyed by what it physically is (a box, a way to connect, an artifact), never by its place in the
+config.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from app import settings
+from app.backends.http_client import HttpClient
+from app.backends.openai_http import OpenAIBackend
+from app.core.types import BackendSpec, Facts
+from app.gateway import Gateway, Slots
+from app.main.wire import Wired, wire
+from app.ports import Backend, Router
+from app.routers import load_router
+from app.telemetry.logs import JsonLog
+from app.telemetry.metrics import Metrics
+
+MAX_CONNECTIONS = 8192  # far above all slots together: slots are the limit, this only guards the descriptors
+
+
+@dataclass(slots=True)
+class Keep:
+    metrics: Metrics
+    log: JsonLog
+    slots: Slots = field(default_factory=Slots)
+    clients: dict[tuple[bool, float], HttpClient] = field(default_factory=dict)
+    wired: dict[object, Wired] = field(default_factory=dict)
+    routers: dict[str, Router] = field(default_factory=dict)
+
+    def now(self) -> float:
+        return time.monotonic()
+
+    def router(self, name: str) -> Router:
+        if name not in self.routers:
+            self.routers[name] = load_router(name)
+        return self.routers[name]
+
+    def backend(self, spec: BackendSpec, chosen: settings.Backend, environ: Mapping[str, str]) -> OpenAIBackend:
+        """The same object as before a reload, with all it has learned, if nothing about it changed."""
+        name = getattr(chosen, "api_key_env", None)
+        api_key = settings.secret(environ, name) if name else None
+        key = (spec, chosen, api_key)
+        if key not in self.wired:
+            client = self._client(spec)
+            self.wired[key] = wire(spec, chosen, api_key, client, self.metrics.on_unhonoured)
+        return self.wired[key].backend
+
+    def probed(self, gateway: Gateway) -> Iterator[Wired]:
+        """What belongs to this gateway; the rest is forgotten."""
+        used = {id(post.backend) for post in gateway.all_posts()}
+        self.wired = {key: one for key, one in self.wired.items() if id(one.backend) in used}
+        yield from self.wired.values()
+
+    def on_state(self, backend: Backend, facts: Facts) -> None:
+        self.log.event("backend-state", backend=backend.spec.name, state=facts.state, problem=facts.problem)
+
+    def on_router_failure(self, error: Exception) -> None:
+        self.metrics.on_router_failure()
+        self.log.event("router-failed", error=type(error).__name__)
+
+    def on_bug(self, request_id: str, error: BaseException) -> None:
+        """Where, not what: the message of an unforeseen error may quote a prompt."""
+        frames = traceback.extract_tb(error.__traceback__)[-5:]
+        where = [f"{frame.filename.rpartition('/app/')[2]}:{frame.lineno} {frame.name}" for frame in frames]
+        self.log.event("bug", request_id=request_id, error=type(error).__name__, where=where)
+
+    async def close(self) -> None:
+        for client in self.clients.values():
+            await client.aclose()
+        self.log.flush()
+
+    def _client(self, spec: BackendSpec) -> HttpClient:
+        key = (spec.zone == "remote", spec.timeouts.connect)
+        if key not in self.clients:
+            proxies, connect = key
+            self.clients[key] = HttpClient(proxies=proxies, connect_timeout=connect, max_connections=MAX_CONNECTIONS)
+        return self.clients[key]

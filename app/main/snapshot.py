@@ -1,0 +1,30 @@
+"""How lanes and backends stand at the moment of a scrape."""
+
+from __future__ import annotations
+
+from app.core.ledger import kinds
+from app.gateway import Gateway, Post
+from app.telemetry.metrics import BackendNow, LaneNow, Now
+
+
+def snapshot(gateway: Gateway, llm_share: float | None, log_dropped: int) -> Now:
+    """`llm_share` None: the threshold is fixed by the config."""
+    posts = gateway.all_posts()
+    lanes = {id(post.lane): LaneNow(_lane_name(post), post.lane.inflight, len(post.lane.waiting)) for post in posts}
+    backends: dict[str, BackendNow] = {}
+    for post in posts:
+        name = post.backend.spec.name
+        tiers = (*backends[name].tiers, post.tier) if name in backends else (post.tier,)
+        backends[name] = BackendNow(name, tiers, post.backend.facts.state, kinds(post.price))
+    return Now(
+        router=f"{gateway.router.name} {gateway.router.version}",
+        threshold=gateway.routing.threshold,
+        llm_share=llm_share,
+        lanes=tuple(lanes.values()),
+        backends=tuple(backends.values()),
+        log_dropped=log_dropped,
+    )
+
+
+def _lane_name(post: Post) -> str:
+    return post.backend.spec.host or post.backend.spec.name
