@@ -21,6 +21,7 @@ _SESSION = re.compile(rb"[\x21-\x7e]{1,256}\Z")
 _LOCAL_ONLY = b"x-smallfirst-local-only"
 _FLAGS = {b"true": True, b"1": True, b"false": False, b"0": False}
 _MAX_DEADLINE_MS = 24 * 3600 * 1000
+_DEPTH = 240  # levels that any body may have
 
 
 class Gone(Exception):
@@ -131,4 +132,14 @@ def parse(api: Api, raw: bytes) -> ChatRequest:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise InvalidRequest(f"The request body is not valid JSON: {error}.", code="invalid_json") from None
+    if raw.count(b"[") + raw.count(b"{") > _DEPTH:  # else it cannot be that deep
+        _check_depth(value)
     return ChatRequest(api, value, len(raw))
+
+
+def _check_depth(value: object) -> None:
+    """orjson reads deeper nesting (1024) than it writes (254), and adapters add a few levels of their own."""
+    try:
+        orjson.dumps([[[[value]]]])
+    except TypeError:
+        raise InvalidRequest("The request body is nested too deeply.", code="invalid_json") from None
