@@ -100,12 +100,11 @@ class Watch:
         elif self._ask is not None and now < self._end:
             ask, self._ask = self._ask, None
             self._arm(self._end)  # the end does not wait for the answer
-            self._asking = self._loop.create_task(self._extend(ask))
+            self._asking = self._loop.create_task(self._extend(ask, self._until))
         else:
             self._expire()
 
-    async def _extend(self, ask: Callable[[], Awaitable[float]]) -> None:
-        until = self._until
+    async def _extend(self, ask: Callable[[], Awaitable[float]], until: float) -> None:
         more = await ask()
         if self._until is not until:
             self._arm(self._until or self._loop.time() + 1.0)  # it moved on while we asked

@@ -23,11 +23,10 @@ class Handle:
 
 
 class Asking:
-    """A task of the fake loop: runs to its first wait at once, the rest when told."""
+    """A task of the fake loop: runs to its next wait when told."""
 
     def __init__(self, coroutine: Coroutine[Any, Any, None]) -> None:
         self.coroutine = coroutine
-        self.step()
 
     def step(self) -> None:
         with contextlib.suppress(StopIteration):
@@ -44,6 +43,7 @@ class FakeLoop:
         self.now = 100.0
         self.handles: list[Handle] = []
         self.tasks: list[Asking] = []
+        self.eager = True  # tasks run to their first wait as soon as they are made
 
     def time(self) -> float:
         return self.now
@@ -55,6 +55,8 @@ class FakeLoop:
 
     def create_task(self, coroutine: Coroutine[Any, Any, None]) -> Asking:
         self.tasks.append(Asking(coroutine))
+        if self.eager:
+            self.tasks[-1].step()
         return self.tasks[-1]
 
     def armed(self) -> list[Handle]:
@@ -265,6 +267,16 @@ def test_token_while_asking(watch: Watch, loop: FakeLoop, task: FakeTask) -> Non
     loop.advance(10)
     watch.follow("the next token", 30)
     doubt.answer = 0.0
+    loop.tasks[0].step()
+    assert task.cancelling == 0
+
+
+def test_failure_while_about_to_ask(watch: Watch, loop: FakeLoop, task: FakeTask) -> None:
+    """A backend that fails in the moment of its limit leaves nothing that could hit what comes next."""
+    loop.eager = False
+    watch.begin("a first token", 10, 600, deadline=False, ask=always(0))
+    loop.advance(10)
+    watch.rest()  # it failed; the request waits in the queue of another backend
     loop.tasks[0].step()
     assert task.cancelling == 0
 
