@@ -53,10 +53,13 @@ class Exchange:
         assert task is not None
         self._task = task
         watch = self._leaving() if stream_headers is None else self._leaving_or_silent()
-        self._waiter = asyncio.get_running_loop().create_task(watch)
+        self._waiter: asyncio.Task[None] | None = asyncio.get_running_loop().create_task(watch)
 
     def end(self) -> None:
-        self._waiter.cancel()
+        """Nobody waits any more. Letting go of the task leaves no cycle for the collector to find."""
+        if self._waiter is not None:
+            self._waiter.cancel()
+            self._waiter = None
 
     def left(self) -> bool:
         """After a CancelledError: was it the client who left?"""

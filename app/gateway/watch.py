@@ -73,11 +73,12 @@ class Watch:
         self._until = None
 
     def stop(self) -> None:
-        self._until = None
+        """The request is over. Letting go of everything leaves no cycle for the collector to find."""
         if self._handle is not None:
             self._handle.cancel()
         if self._asking is not None:
             self._asking.cancel()
+        self._until = self._handle = self._asking = self._ask = None
 
     def verdict(self) -> GatewayError | None:
         """After a CancelledError: the timeout that caused it, or None if someone else cancelled."""

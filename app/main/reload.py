@@ -52,7 +52,7 @@ class Reloader:
     async def watch(self) -> None:
         while True:
             asked = await self._wait()
-            found = await asyncio.to_thread(self._source.fingerprint)
+            found = self._source.fingerprint()
             if asked or (found and found != self._seen):
                 self._seen = found
                 await self.reload()
