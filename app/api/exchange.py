@@ -24,12 +24,12 @@ class Exchange:
         "_last",
         "_now",
         "_receive",
-        "_send",
         "_silence",
         "_stream_headers",
         "_task",
         "_waiter",
         "gone",
+        "send",
         "started",
     )
 
@@ -42,7 +42,7 @@ class Exchange:
         silence: float,
     ) -> None:
         self._receive = receive
-        self._send = send
+        self.send = send
         self._now = now
         self._stream_headers = stream_headers
         self._silence = silence
@@ -68,11 +68,15 @@ class Exchange:
     async def start(self, status: int, headers: Headers) -> None:
         if not self.started:
             self.started = True
-            await self._send({"type": "http.response.start", "status": status, "headers": headers})
+            await self.send({"type": "http.response.start", "status": status, "headers": headers})
+
+    def sent(self) -> None:
+        """Something was sent past `write`: the silence begins anew."""
+        self._last = self._now()
 
     async def write(self, data: bytes, more: bool = True) -> None:
         self._last = self._now()
-        await self._send({"type": "http.response.body", "body": data, "more_body": more})
+        await self.send({"type": "http.response.body", "body": data, "more_body": more})
 
     async def _leaving(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":

@@ -115,8 +115,10 @@ async def _whole(delivery: Delivery, exchange: Exchange) -> None:
 async def _stream(delivery: Delivery, exchange: Exchange) -> None:
     try:
         await exchange.start(200, outgoing.STREAM + outgoing.decision(delivery.story))
-        while (piece := await delivery.read()) is not None:
-            await exchange.write(piece)
+        read, send, sent = delivery.read, exchange.send, exchange.sent
+        while (piece := await read()) is not None:
+            sent()
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
         await exchange.write(b"", more=False)
     except GatewayError as error:
         delivery.close(error)

@@ -9,6 +9,7 @@ reasoning under both of its names, a forced tool call that the backend wrote as 
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import orjson
@@ -21,6 +22,9 @@ from app.errors import UpstreamFault, UpstreamMalformed
 
 DONE = b"data: [DONE]\n\n"
 _FINISH = {"stop_sequence": "stop", "eos_token": "stop", "eos": "stop", "tool_call": "tool_calls"}
+CASTS = 8  # moulds tried per stream; events that differ in more than their text are read one by one
+_CONTENT = re.compile(rb'("content": ?")[^"\\]+(?=")')
+_TEXT_KEYS = {"role", "content"}
 Json = dict[str, Any]
 
 
@@ -93,10 +97,51 @@ class Shaping:
         return self._forced
 
 
+class Mould:
+    """What two events of a stream have in common: all but the text between `prefix` and `suffix`.
+
+    An event that fits, with no quote in its text, is the same JSON with other words: it need not be read. It
+    goes out as it is, or with `ours` for its prefix, where our id stands.
+    """
+
+    __slots__ = ("ours", "prefix", "size", "suffix")
+
+    def __init__(self, prefix: bytes, suffix: bytes, ours: bytes | None) -> None:
+        self.prefix = prefix
+        self.suffix = suffix
+        self.ours = ours
+        self.size = len(prefix) + len(suffix)
+
+    def fits(self, data: bytes) -> bool:
+        end = len(data) - len(self.suffix)
+        return data.startswith(self.prefix) and data.endswith(self.suffix) and data.find(b'"', len(self.prefix)) == end
+
+    @classmethod
+    def cast(cls, theirs: bytes, ours: bytes) -> Mould | None:
+        """From an event with one non-empty text, as it came and as it goes out; None if it is not that simple."""
+        before, after = _CONTENT.split(theirs), _CONTENT.split(ours)
+        if len(before) != 3 or len(after) != 3 or before[2] != after[2]:
+            return None  # the text must stand once, without an escape, and what changed before it
+        return cls(before[0] + before[1], before[2], after[0] + after[1] if ours != theirs else None)
+
+
 class Stream(Shaping):
     """One streamed answer."""
 
-    __slots__ = ("_called", "_decoder", "_fault", "_given", "_held", "_open", "_seen", "_tools", "_usage_event", "done")
+    __slots__ = (
+        "_called",
+        "_casts",
+        "_decoder",
+        "_fault",
+        "_given",
+        "_held",
+        "_mould",
+        "_open",
+        "_seen",
+        "_tools",
+        "_usage_event",
+        "done",
+    )
 
     def __init__(self, request: ChatRequest, request_id: str, own_ids: bool, forced: str | None) -> None:
         super().__init__(request, request_id, own_ids, forced)
@@ -109,10 +154,16 @@ class Stream(Shaping):
         self._called = False  # the forced call's first delta is out
         self._usage_event: bytes | None = None
         self._fault: UpstreamFault | None = None
+        self._mould: Mould | None = None
+        self._casts = 0 if request.api == "chat" and forced is None else CASTS
         self.done = False  # its own [DONE] was seen: nothing more will come, whether it closes or not
 
     def feed(self, data: bytes) -> bytes:
         """Events ready for the client, maybe none. Raises UpstreamFault, after what came before it was given."""
+        mould = self._mould
+        if mould is not None and self._decoder.idle and mould.fits(data):
+            self.chars += len(data) - mould.size
+            return data if mould.ours is None else mould.ours + data[len(mould.prefix) :]
         if self._fault is not None:
             raise self._fault
         return self._take(self._decoder.feed(data))
@@ -139,7 +190,7 @@ class Stream(Shaping):
         except UpstreamFault as fault:
             if not out:
                 raise
-            self._fault = fault
+            self._fault, self._mould = fault, None
         return b"".join(out)
 
     def _event(self, payload: bytes, out: list[bytes]) -> None:
@@ -164,7 +215,11 @@ class Stream(Shaping):
         for choice in choices or ():
             some, other = self._choice(choice)
             useful, changed = useful or some, changed or other
-        self._give(encode(orjson.dumps(chunk) if changed else payload), useful, out)
+        event = encode(orjson.dumps(chunk) if changed else payload)
+        self._give(event, useful, out)
+        if self._casts < CASTS and self._given and _is_text(chunk):
+            self._casts += 1
+            self._mould = Mould.cast(encode(payload), event)
 
     def _give(self, event: bytes, useful: bool, out: list[bytes]) -> None:
         if self._given:
@@ -265,6 +320,15 @@ class Whole(Shaping):
             message["content"] = None
             changed = True
         return _ended(choice, tools=bool(message.get("tool_calls"))) or changed
+
+
+def _is_text(chunk: Json) -> bool:
+    """One choice that goes on, with nothing a rule is about."""
+    choices = chunk.get("choices") or []
+    if len(choices) != 1 or choices[0].get("finish_reason") is not None or "usage" in chunk:
+        return False
+    delta = choices[0].get("delta")
+    return bool(delta) and bool(delta.get("content")) and not (delta.keys() - _TEXT_KEYS)
 
 
 def _ended(choice: Json, *, tools: bool) -> bool:

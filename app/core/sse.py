@@ -24,6 +24,11 @@ class Decoder:
         self._cr = False  # a CR was last: a LF may follow and belongs to it
         self._start = True
 
+    @property
+    def idle(self) -> bool:
+        """Is it between two events, so that whole ones need not pass through here?"""
+        return not self._parts and not self._cr and not self._start
+
     def feed(self, data: bytes) -> list[bytes]:
         if self._start:
             data = self._strip_bom(data)
