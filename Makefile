@@ -1,0 +1,57 @@
+# Everything here bootstraps itself on a machine with Python 3.11 or newer, git and make.
+# Chatter of the set-up goes to stderr, so that `make demo ARGS="--once --json"` prints nothing but its result.
+
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+UV := .uv/bin/uv
+BIN := .venv/bin
+ARGS ?=
+
+.PHONY: help demo test test-slow check fmt clean setup
+
+help: ## what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+demo: .venv/.done ## run the gateway on scripted backends; ARGS="--once --json" for one JSON object
+	@$(BIN)/smallfirst demo $(ARGS)
+
+test: .venv/.done .venv-openai2/.done ## all quick tests
+	@$(BIN)/python -m pytest -m "not slow"
+
+test-slow: .venv/.done .venv-openai2/.done ## the long ones: soak of 50,000 requests
+	@$(BIN)/python -m pytest -m slow
+
+check: .venv/.done .venv-openai2/.done ## format, lint, types, lock, all tests (docs and config examples are among them)
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(UV) lock --check --quiet
+	@$(BIN)/python -m pytest
+
+fmt: .venv/.done ## format and mend what can be mended
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+setup: .venv/.done .venv-openai2/.done ## only the environments
+
+clean: ## remove what make has made
+	@rm -rf .venv .venv-openai2 .uv .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
+
+$(UV):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; say which with: make PYTHON=/path/to/python3.11 ..." >&2; exit 2; }
+	@echo "setting up: uv $(UV_VERSION)" >&2
+	@$(PYTHON) -m venv .uv >&2
+	@.uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION) >&2
+
+.venv/.done: pyproject.toml uv.lock | $(UV)
+	@echo "setting up: .venv" >&2
+	@$(UV) sync --locked --quiet --python $(PYTHON) >&2
+	@touch $@
+
+# openai-python 2 and 3 cannot live in one environment; 3 is in the dev group.
+.venv-openai2/.done: tests/clients/openai-2.txt | $(UV)
+	@echo "setting up: .venv-openai2" >&2
+	@$(UV) venv --quiet --clear --python $(PYTHON) .venv-openai2 >&2
+	@$(UV) pip install --quiet --python .venv-openai2 -r $< >&2
+	@touch $@
