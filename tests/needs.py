@@ -18,7 +18,7 @@ def program(path: Path, install: str, environ: Mapping[str, str] = os.environ) -
     """`path` if it is there. Otherwise skips, naming the command `install`; fails when CI=true."""
     if path.exists():
         return path
-    message = f"{path.name} is missing; {_MARK}{install}"
+    message = f"{path} is missing; {_MARK}{install}"
     if environ.get("CI") == "true":
         pytest.fail(message, pytrace=False)
     pytest.skip(message)
