@@ -6,17 +6,18 @@ config.
 
 from __future__ import annotations
 
+import asyncio
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from app import settings
 from app.backends.http_client import HttpClient
 from app.backends.openai_http import OpenAIBackend
 from app.core.types import BackendSpec, Facts
 from app.gateway import Gateway, Slots
-from app.main.wire import Wired, wire
+from app.main.wire import Wired, start_fake, wire
 from app.ports import Backend, Router
 from app.routers import load_router
 from app.telemetry.logs import JsonLog
@@ -33,6 +34,7 @@ class Keep:
     clients: dict[tuple[bool, float], HttpClient] = field(default_factory=dict)
     wired: dict[object, Wired] = field(default_factory=dict)
     routers: dict[str, Router] = field(default_factory=dict)
+    fakes: list[asyncio.Task[None]] = field(default_factory=list)
 
     def now(self) -> float:
         return time.monotonic()
@@ -48,6 +50,10 @@ class Keep:
         api_key = settings.secret(environ, name) if name else None
         key = (spec, chosen, api_key)
         if key not in self.wired:
+            if isinstance(chosen, settings.Scripted):
+                url, task = start_fake(chosen)
+                spec = replace(spec, base_url=url)
+                self.fakes.append(task)
             client = self._client(spec)
             self.wired[key] = wire(spec, chosen, api_key, client, self.metrics.on_unhonoured)
         return self.wired[key].backend
@@ -74,6 +80,9 @@ class Keep:
     async def close(self) -> None:
         for client in self.clients.values():
             await client.aclose()
+        for fake in self.fakes:
+            fake.cancel()
+        await asyncio.gather(*self.fakes, return_exceptions=True)
         self.log.flush()
 
     def _client(self, spec: BackendSpec) -> HttpClient:

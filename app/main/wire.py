@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,6 +11,8 @@ from app.backends.http_client import HttpClient
 from app.backends.openai_http import MISSING_KEY, OpenAIBackend, Wiring
 from app.backends.probe import Asking, prewarm, probe, refresh, warming
 from app.backends.quirks import BY_KIND
+from app.backends.scripted import Endpoint, Model, Scripted, serve
+from app.backends.scripted.server import loopback, url_of
 from app.core.types import BackendSpec, Facts
 
 
@@ -32,6 +35,20 @@ class Wired:
         elif facts.state == "ready" and self.asking.keep_alive is not None:
             await refresh(self.asking)
         return facts
+
+
+def start_fake(chosen: settings.Scripted) -> tuple[str, asyncio.Task[None]]:
+    """Serve the shipped fake inside this process; its URL, and the task to cancel at the end."""
+    imitates = chosen.imitates if chosen.imitates != "hf-endpoint" else "openai"
+    endpoint = Endpoint() if chosen.imitates == "hf-endpoint" else None
+    fake = Scripted(Model(imitates=imitates, name=chosen.model, slots=chosen.capacity.concurrent), endpoint)
+    listening = loopback()
+
+    async def run() -> None:
+        async with serve(fake, listening):
+            await asyncio.Event().wait()
+
+    return url_of(listening), asyncio.get_running_loop().create_task(run())
 
 
 def wire(

@@ -1,0 +1,84 @@
+"""Serve a fake on a loopback port of its own, in this event loop or in a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import uvicorn
+
+from app.backends.scripted.app import Scripted
+from app.backends.scripted.http import Dropped
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to the process it lives in."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def loopback() -> socket.socket:
+    """A socket on a free port: its address is known before anything serves on it."""
+    listening = socket.socket()
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.bind(("127.0.0.1", 0))
+    return listening
+
+
+def url_of(listening: socket.socket) -> str:
+    return f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+@contextlib.asynccontextmanager
+async def serve(scripted: Scripted, listening: socket.socket | None = None) -> AsyncIterator[str]:
+    """Its base URL, without /v1."""
+    listening = listening or loopback()
+    server = _server(scripted)
+    task = asyncio.create_task(server.serve([listening]))
+    try:
+        while not server.started and not task.done():
+            await asyncio.sleep(0.005)
+        yield url_of(listening)
+    finally:
+        server.should_exit = server.force_exit = True
+        await task
+        listening.close()
+
+
+@contextlib.contextmanager
+def serve_in_thread(scripted: Scripted) -> Iterator[str]:
+    """The same, in an event loop of its own."""
+    listening, stop, ready = loopback(), threading.Event(), threading.Event()
+
+    async def run() -> None:
+        async with serve(scripted, listening):
+            ready.set()
+            while not stop.is_set():
+                await asyncio.sleep(0.02)
+
+    thread = threading.Thread(target=lambda: asyncio.run(run()), daemon=True)
+    thread.start()
+    ready.wait(10)
+    try:
+        yield url_of(listening)
+    finally:
+        stop.set()
+        thread.join(10)
+
+
+def _server(scripted: Scripted) -> _Server:
+    async def quiet(scope: Any, receive: Any, send: Any) -> None:
+        """A connection dropped on purpose ends with its response unfinished, which uvicorn closes at once."""
+        with contextlib.suppress(Dropped):
+            await scripted(scope, receive, send)
+
+    config = uvicorn.Config(
+        quiet, http="httptools", lifespan="off", access_log=False, log_level="critical", server_header=False
+    )
+    return _Server(config)
