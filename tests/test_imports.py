@@ -40,7 +40,9 @@ TABLE = {
     "gateway": room("ports core errors"),
     "api": room("gateway core errors", "fastapi starlette orjson"),
     "main": Room(EVERYTHING, frozenset({"uvicorn", "uvloop"})),
-    "cli": Room(EVERYTHING | {"cli", "router_models"}, frozenset({"typer", "rich", "uvicorn", "orjson", "httpx", "yaml"})),
+    "cli": Room(
+        EVERYTHING | {"cli", "router_models"}, frozenset({"typer", "rich", "uvicorn", "orjson", "httpx", "yaml"})
+    ),
     "router_models": room("core errors", "numpy sklearn scipy matplotlib"),
 }
 ONE_FILE_A_ROOM = frozenset({"aiohttp", "yarl", "httpx", "prometheus_client", "yaml", "uvicorn"})

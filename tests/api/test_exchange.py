@@ -47,7 +47,7 @@ async def impatient(rig: Rig) -> AsyncIterator[Raw]:
 async def settled(rig: Rig, records: int = 1) -> None:
     """Until that many requests have ended and no slot is held."""
     async with asyncio.timeout(LEFT_WITHIN):
-        while len(rig.records) < records or rig.inflight():  # noqa: ASYNC110  nobody tells us
+        while len(rig.records) < records or rig.inflight():
             await asyncio.sleep(0.002)
 
 
@@ -97,11 +97,11 @@ async def test_leaves_the_queue() -> None:
         await second.send(post(CHAT, body()))
         lane = rig.gateway.posts["small"].lane
         async with asyncio.timeout(PATIENCE):
-            while not lane.waiting:  # noqa: ASYNC110  nobody tells us
+            while not lane.waiting:
                 await asyncio.sleep(0.002)
         second.hang_up()
         async with asyncio.timeout(LEFT_WITHIN):
-            while not rig.records:  # noqa: ASYNC110
+            while not rig.records:
                 await asyncio.sleep(0.002)
         assert not lane.waiting
         assert lane.inflight == 1

@@ -70,10 +70,12 @@ async def run(interpreter: Path, config: str, log: Path) -> subprocess.Completed
     """The script in its own process, the gateway in this one."""
     with log.open("wb") as output:
         async with application(Source(None, ENVIRON, config), log=output) as running, serving(running.app) as port:
-            command = [interpreter, SCRIPT, f"http://127.0.0.1:{port}/v1", KEY]
-            return await asyncio.to_thread(
-                subprocess.run, command, capture_output=True, text=True, timeout=60, check=False, cwd=log.parent
-            )
+            command = [str(interpreter), str(SCRIPT), f"http://127.0.0.1:{port}/v1", KEY]
+            return await asyncio.to_thread(wait_for, command)
+
+
+def wait_for(command: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
 @pytest.mark.parametrize("major", ["2", "3"])
