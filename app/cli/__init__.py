@@ -12,12 +12,13 @@ from collections.abc import Sequence
 import typer
 
 from app.cli.check import check
+from app.cli.demo import demo
 from app.cli.init import init
 from app.cli.route import route
 from app.cli.serve import serve
 from app.errors import ConfigError
 
-COMMANDS = (serve, init, check, route)
+COMMANDS = (serve, demo, init, check, route)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,0 +1,126 @@
+"""How the demo tells its result: a table for people, one JSON object for machines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from app.cli.demo.statement import Kind, Statement
+
+
+def as_json(statement: Statement, problems: Sequence[str]) -> dict[str, Any]:
+    """`cost_usd` is the whole, `costs_usd` by kind; `reconciled` if everybody counted the same."""
+    return {
+        "requests": statement.requests,
+        "failed": statement.failed,
+        "llm_share": _rounded(statement.llm_share),
+        "llm_share_total": _rounded(statement.llm_share_total),
+        "threshold": _rounded(statement.threshold),
+        "tokens": sum(statement.tokens),
+        "input_tokens": statement.tokens[0],
+        "output_tokens": statement.tokens[1],
+        "cost_usd": round(statement.cost_usd, 9),
+        "costs_usd": {kind: round(usd, 9) for kind, usd in statement.usd.items()},
+        "kinds": {kind.name: _kind(kind) for kind in statement.kinds},
+        "reconciled": not problems,
+        "differences": list(problems),
+    }
+
+
+def tell(console: Console, statement: Statement, problems: Sequence[str]) -> None:
+    console.print(_table(statement))
+    costs = ", ".join(f"{kind} {usd:.6f}" for kind, usd in statement.usd.items())
+    lines = [
+        f"requests    {statement.requests}",
+        f"failed      {statement.failed}",
+        f"llm_share   {_percent(statement.llm_share)} of what the score decided, "
+        f"{_percent(statement.llm_share_total)} of all",
+        f"tokens      {sum(statement.tokens)} (input {statement.tokens[0]}, output {statement.tokens[1]})",
+        f"cost_usd    {statement.cost_usd:.6f} ({costs})",
+        "",
+        f"The threshold, {_score(statement.threshold)}, is set for 5 % of everyday traffic; these requests are harder "
+        "on purpose.",
+        "The models are scripted: where requests go and what they cost is real arithmetic, the answers mean nothing.",
+    ]
+    console.print("\n".join(lines), soft_wrap=True, highlight=False, markup=False)
+    if problems:
+        console.print("\n".join(["The books do not agree:", *problems]), style="bold red", soft_wrap=True, markup=False)
+    else:
+        console.print("Client, records, metrics and backends counted the same.", soft_wrap=True, highlight=False)
+
+
+def how_to_use(url: str) -> str:
+    return f"""
+The gateway stays up at {url}/v1 until Ctrl-C (any API key, model "auto"). From another terminal:
+
+curl {url}/v1/chat/completions -H 'content-type: application/json' \\
+  -d '{{"model": "auto", "messages": [{{"role": "user", "content": "hi"}}]}}'
+
+from openai import OpenAI
+client = OpenAI(base_url="{url}/v1", api_key="any")
+print(client.chat.completions.create(model="auto", messages=[{{"role": "user", "content": "hi"}}]))
+"""
+
+
+def _table(statement: Statement) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), expand=True)
+    table.add_column("kind", no_wrap=True)
+    table.add_column("n", justify="right")
+    tiers = sorted({tier for kind in statement.kinds for tier in kind.tiers}, reverse=True)
+    for name in tiers:
+        table.add_column(name, justify="right")
+    table.add_column("why", no_wrap=True)
+    table.add_column("median", justify="right")
+    table.add_column("highest score, and of what", no_wrap=True, overflow="ellipsis", ratio=1)
+    for kind in statement.kinds:
+        counts = [str(kind.tiers.get(tier, 0)) for tier in tiers]
+        table.add_row(kind.name, str(kind.requests), *counts, _why(kind.reasons), _score(kind.median), _hardest(kind))
+    return table
+
+
+def _hardest(kind: Kind) -> Text:
+    """The text is data: brackets in it are no markup."""
+    return Text(f"{kind.hardest[0]:.2f}  {_one_line(kind.hardest[1])}" if kind.hardest else "-")
+
+
+def _kind(kind: Kind) -> dict[str, Any]:
+    return {
+        "requests": kind.requests,
+        "failed": kind.failed,
+        "tiers": dict(kind.tiers),
+        "reasons": dict(kind.reasons),
+        "score": {
+            "lowest": _rounded(kind.scores[0]),
+            "median": _rounded(kind.median),
+            "highest": _rounded(kind.scores[-1]),
+            "highest_of": _one_line(kind.hardest[1]) if kind.hardest else None,
+        }
+        if kind.scores
+        else None,
+        "tokens": kind.tokens,
+    }
+
+
+def _why(reasons: Mapping[str, int]) -> str:
+    """One a line, the most frequent first."""
+    return "\n".join(f"{word} {count}" for word, count in sorted(reasons.items(), key=lambda one: -one[1]))
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:60]
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
+
+
+def _score(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
