@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +27,14 @@ _CHINESE = (
     "这取决于您给出的细节。多数情况下，简单的办法就够用了。",
     "谢谢提问。我会先做较小的一部分，检查无误之后再继续。",
 )
+_FORMATS = {
+    "date": "2026-03-14",
+    "date-time": "2026-03-14T09:26:53Z",
+    "email": "ada@example.org",
+    "uri": "https://example.org/",
+    "uuid": "6f1d2c3b-4a59-4e8f-9d7c-0b1a2c3d4e5f",
+}
+DEEPEST = 12  # levels of a schema
 _THOUGHTS = "The user asks something. Let me look at it step by step and see what is needed. "
 
 
@@ -39,6 +46,7 @@ class Answer:
     finish: str
     thoughts: list[str]
     call: tuple[str, str] | None = None
+    stopped: bool = False  # by a stop sequence
 
     @property
     def tokens(self) -> int:
@@ -52,7 +60,8 @@ def count(text: str) -> int:
 
 def prompt_tokens(body: Json) -> int:
     if "messages" in body:
-        return sum(count(_text(message.get("content"))) + 3 for message in body["messages"])
+        tools = count(orjson.dumps(body["tools"]).decode()) if body.get("tools") else 0
+        return tools + sum(count(_text(message.get("content"))) + 3 for message in body["messages"])
     given = body.get("prompt", body.get("input", ""))
     return sum(count(one) if isinstance(one, str) else 1 for one in (given if isinstance(given, list) else [given]))
 
@@ -70,26 +79,62 @@ def answer(body: Json, *, thinks: bool, honours_choice: bool, honours_format: bo
     return _cut(body, _sentence(asked) if text is None else text, thoughts)
 
 
-def value(schema: Any, depth: int = 0) -> Any:
-    """A small value that satisfies a JSON schema."""
-    if not isinstance(schema, Mapping) or depth > 8:
+def value(schema: Any, root: Json | None = None, depth: int = 0) -> Any:
+    """A small value that satisfies a JSON schema; references are looked up in `root`."""
+    if not isinstance(schema, dict) or depth > DEEPEST:
         return {}
+    root = schema if root is None else root
+    schema = _resolved(schema, root)
     if "const" in schema:
         return schema["const"]
     if schema.get("enum"):
         return schema["enum"][0]
-    for many in ("anyOf", "oneOf", "allOf"):
+    for many in ("anyOf", "oneOf"):
         if schema.get(many):
-            return value(schema[many][0], depth + 1)
+            return value(schema[many][0 if depth < DEEPEST // 2 else -1], root, depth + 1)
     kind = schema.get("type")
     kind = next((one for one in kind if one != "null"), "null") if isinstance(kind, list) else kind
     if kind == "object" or "properties" in schema:
-        return {name: value(inner, depth + 1) for name, inner in (schema.get("properties") or {}).items()}
+        wanted = (schema.get("properties") or {}).items()
+        needed = schema.get("required") or []
+        return {name: value(one, root, depth + 1) for name, one in wanted if depth < DEEPEST // 2 or name in needed}
     if kind == "array":
-        return [value(schema.get("items"), depth + 1)] * max(1, int(schema.get("minItems") or 1))
-    return {"integer": int(schema.get("minimum") or 7), "number": 1.5, "boolean": True, "null": None}.get(
-        str(kind), "example"
-    )
+        size = int(schema.get("minItems") or (1 if depth < DEEPEST // 2 else 0))
+        return [value(schema.get("items") or {"type": "string"}, root, depth + 1)] * size
+    if kind in ("integer", "number"):
+        return _number(schema, kind)
+    return {"boolean": True, "null": None}.get(str(kind), _string(schema))
+
+
+def _resolved(schema: Json, root: Json) -> Json:
+    """References followed, and `allOf` merged into one level."""
+    for _ in range(DEEPEST):
+        if not isinstance(schema.get("$ref"), str):
+            break
+        found: Any = root
+        for step in schema["$ref"].removeprefix("#").strip("/").split("/"):
+            found = found.get(step) if isinstance(found, dict) and step else found
+        schema = found if isinstance(found, dict) else {}
+    for part in schema.get("allOf") or ():
+        other = _resolved(part, root)
+        merged = {**(other.get("properties") or {}), **(schema.get("properties") or {})}
+        schema = {**other, **schema, **({"properties": merged} if merged else {})}
+    return schema
+
+
+def _number(schema: Json, kind: str) -> float:
+    step = schema.get("multipleOf") or 1
+    low = schema.get("minimum", schema["exclusiveMinimum"] + step if "exclusiveMinimum" in schema else None)
+    high = schema.get("maximum", schema["exclusiveMaximum"] - step if "exclusiveMaximum" in schema else None)
+    wanted = 7 if low is None else max(low, -(-low // step) * step)
+    wanted = wanted if high is None else min(wanted, high)
+    return int(wanted // step * step) if kind == "integer" else float(wanted)
+
+
+def _string(schema: Json) -> str:
+    text = _FORMATS.get(schema.get("format", ""), "example")
+    text += "e" * (int(schema.get("minLength") or 0) - len(text))
+    return text[: schema.get("maxLength")]
 
 
 def embedding(text: str, size: int = 8) -> list[float]:
@@ -150,12 +195,10 @@ def _json(body: Json) -> str | None:
 
 def _cut(body: Json, text: str, thoughts: list[str]) -> Answer:
     stops = body.get("stop") or []
-    for stop in [stops] if isinstance(stops, str) else stops:
-        if stop in text:
-            text = text[: text.index(stop)]
-    pieces = _TOKEN.findall(text)
+    found = [text.index(stop) for stop in ([stops] if isinstance(stops, str) else stops) if stop in text]
+    pieces = _TOKEN.findall(text[: min(found, default=None)])
     limit = body.get("max_completion_tokens") or body.get("max_tokens")
     if limit is None or limit >= len(pieces) + len(thoughts):
-        return Answer(pieces, "stop", thoughts)
+        return Answer(pieces, "stop", thoughts, stopped=bool(found))
     kept = thoughts[:limit]
     return Answer(pieces[: max(limit - len(kept), 0)], "length", kept)

@@ -8,42 +8,59 @@ import copy
 import gzip
 import hashlib
 import struct
-from collections.abc import Iterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import orjson
 
 from app.backends.scripted import answers, checks, native
 from app.backends.scripted.endpoint import Endpoint
-from app.backends.scripted.http import SSE, Dropped, Leaving, answer, answer_json, read_body
-from app.backends.scripted.model import STREAM_ONLY, Fault, Model, Seen
-from app.backends.scripted.wire import STYLES, Wire, error, stream_error
+from app.backends.scripted.http import (
+    GZIPPED,
+    Dropped,
+    Leaving,
+    answer,
+    answer_json,
+    framed,
+    kept_alive,
+    piece,
+    read_body,
+    start_stream,
+)
+from app.backends.scripted.model import SPOILS, STREAM_ONLY, Fault, Model, Seen
+from app.backends.scripted.native import Memory
+from app.backends.scripted.wire import ODD, STYLES, Wire, error, stream_error
 
 Json = dict[str, Any]
 CHAT, TEXT, EMBED = "/v1/chat/completions", "/v1/completions", "/v1/embeddings"
-_REFUSED = {
-    Fault.REFUSE_403: (403, "You may not do that."),
-    Fault.MODEL_404: (404, "model 'x' not found"),
-    Fault.REJECT_400: (400, "temperature must be at most 2"),
-    Fault.UNPROCESSABLE_422: (422, "temperature must be at most 2"),
-    Fault.BUSY_429: (429, "Model is overloaded"),
-    Fault.ERROR_500: (500, "CUDA error: out of memory"),
-    Fault.BUSY_503: (503, "server busy, please try again.  maximum pending requests exceeded"),
-    Fault.LOADING_503: (503, "Loading model"),
-}
-_PAGE = b"<html><body><h1>Bad Gateway</h1></body></html>"
-_HTML = [(b"content-type", b"text/html")]
-_CUT_AFTER = 3  # tokens
+DONE = b"data: [DONE]\n\n"
+AFTER = 3  # tokens before a fault that comes in the middle
+BREATH = 16  # tokens after which a stream without pauses lets others run
+SLOW = 0.05  # seconds
 
 
 class Scripted:
-    """One fake server. `fail` sets what goes wrong next; `seen` is what it has counted."""
+    """One fake server. `fail` sets what goes wrong next; `seen` is what it has counted.
 
-    def __init__(self, model: Model, endpoint: Endpoint | None = None, *, keep_bodies: bool = False) -> None:
+    `now` and `sleep` are its clock, in seconds: a demo may play them faster.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        endpoint: Endpoint | None = None,
+        *,
+        keep_bodies: bool = False,
+        now: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         self.model = model
         self.endpoint = endpoint
-        self.loaded = model.loaded
         self._seen = Seen()
+        self.memory = Memory(model, self._seen, now, sleep)
+        self._sleep = sleep
         self._keep_bodies = keep_bodies
         self._slots = asyncio.Semaphore(model.slots)
         self._faults: list[Fault | None] = []
@@ -51,7 +68,17 @@ class Scripted:
     @property
     def seen(self) -> Seen:
         """A copy: it does not change any more."""
+        if self.endpoint is not None:
+            self._seen.minutes_billed = self.endpoint.minutes_billed
         return copy.deepcopy(self._seen)
+
+    @property
+    def loaded(self) -> bool:
+        return self.memory.loaded is not None
+
+    @property
+    def idle_slots(self) -> int:
+        return self.model.slots - self._seen.running
 
     def fail(self, fault: Fault, times: int = 1, after: int = 0) -> None:
         """The generating requests after the next `after` ones fail, `times` of them."""
@@ -66,24 +93,17 @@ class Scripted:
         headers = dict(scope["headers"])
         if self.endpoint is not None and path.startswith("/v2/"):
             self._seen.management_calls += 1
-            if not self.endpoint.named(path):
-                return await answer_json(send, {"error": "endpoint not found"}, 404)
-            return await answer_json(send, self.endpoint.described())
-        if self.endpoint is not None and not await self.endpoint.let_through(headers, send):
-            return None
+            return await self.endpoint.manage(scope["method"], path, headers, send)
         if path in (CHAT, TEXT, EMBED):
             return await self._generate(path, headers, receive, send)
+        if self.endpoint is not None and not await self.endpoint.let_through({}, send):
+            return None
         body = await read_body(receive) if scope["method"] == "POST" else b""
-        return await native.answer_to(self, scope["method"], path, body, send)
-
-    async def load(self) -> None:
-        """What the first request after a pause waits for."""
-        if not self.loaded:
-            self._seen.loads += 1
-            await asyncio.sleep(self.model.load)
-            self.loaded = True
+        query = scope.get("query_string", b"")
+        return await native.answer_to(self, scope["method"], path, body, receive, send, query)
 
     async def _generate(self, path: str, headers: dict[bytes, bytes], receive: Any, send: Any) -> None:
+        """Counts the request, whatever becomes of it."""
         seen = self._seen
         seen.requests += 1
         number = seen.requests
@@ -91,112 +111,160 @@ class Scripted:
         if given is not None:
             seen.keys.add(hashlib.sha256(given).hexdigest())
         raw = await read_body(receive)
+        seen.bytes_received += len(raw)
         fault = self._faults.pop(0) if self._faults else None
+        leaving, done, endpoint = Leaving(receive), False, self.endpoint
         try:
-            async with Leaving(receive) as leaving:
-                try:
+            async with leaving:
+                if endpoint is None:
                     done = await self._admitted(path, raw, number, fault, given, send)
-                except asyncio.CancelledError:
-                    if leaving.gone and leaving._task.uncancel() == 0:
-                        seen.aborted += 1
-                        return
-                    raise
-        except Dropped:
-            seen.failed += 1
-            raise
-        if done:
-            seen.completed += 1
-        else:
-            seen.failed += 1
-
-    async def _admitted(
-        self, path: str, raw: bytes, number: int, fault: Fault | None, given: bytes | None, send: Any
-    ) -> bool:
-        seen = self._seen
-        seen.queued += 1
-        seen.peak_queued = max(seen.peak_queued, seen.queued)
-        try:
-            await self._slots.acquire()
+                elif await endpoint.let_through(headers, send):
+                    with endpoint.busy():
+                        done = await self._admitted(path, raw, number, fault, given, send)
         finally:
-            seen.queued -= 1
+            if done:
+                seen.completed += 1
+            elif leaving.gone:
+                seen.aborted += 1
+            else:
+                seen.failed += 1
+
+    @asynccontextmanager
+    async def slot(self) -> AsyncIterator[None]:
+        """First come, first served; without bound and without a word, as Ollama queues."""
+        seen = self._seen
+        if self._slots.locked():
+            seen.queued += 1
+            seen.peak_queued = max(seen.peak_queued, seen.queued)
+            try:
+                await self._slots.acquire()
+            finally:
+                seen.queued -= 1
+        else:
+            await self._slots.acquire()
         seen.running += 1
         seen.peak_running = max(seen.peak_running, seen.running)
         try:
-            await self.load()
-            if fault is not None and await self._failed_early(fault, given, send):
-                return False
-            return await self._answered(path, orjson.loads(raw), number, fault, send)
+            yield
         finally:
             seen.running -= 1
             self._slots.release()
 
-    async def _answered(self, path: str, body: Json, number: int, fault: Fault | None, send: Any) -> bool:
+    async def _admitted(
+        self, path: str, raw: bytes, number: int, fault: Fault | None, given: bytes | None, send: Any
+    ) -> bool:
+        kind = self.model.imitates
+        body = _object(raw)
+        if body is None:
+            await answer(send, 422 if kind in ("tgi", "transformers") else 400, error(kind, 400, "not a JSON object"))
+            return False
         if self._keep_bodies:
             self._seen.bodies.append(body)
-        kind, chat = self.model.imitates, path == CHAT
-        refused = checks.refusal(body, self.model, chat) if path != EMBED else None
-        tokens = answers.prompt_tokens(body)
-        refused = refused or checks.overflow(tokens, body, self.model)
+        if kind == "llama-cpp" and not self.loaded:
+            return await self._refuse(send, body, 503, error(kind, 503, "Loading model", "unavailable_error"))
+        async with self.slot():
+            model = self.memory.model(body.get("model")) or self.model
+            if path != EMBED:
+                await self.memory.load(model)
+            if fault is not None and await self._failed_early(fault, body, given, send):
+                return False
+            return await self._answered(path, body, model, number, fault, send)
+
+    async def _answered(self, path: str, body: Json, model: Model, number: int, fault: Fault | None, send: Any) -> bool:
+        chat = path == CHAT
+        refused = checks.refusal(body, model, chat) if path != EMBED else checks.embedding_refusal(body, model)
         if refused is not None:
-            await answer(send, *refused)
-            return False
+            return await self._refuse(send, body, *refused)
+        asked = checks.as_understood(body, model)
+        tokens = answers.prompt_tokens(asked)
+        refused = checks.overflow(tokens, asked, model)
+        if refused is not None:
+            return await self._refuse(send, body, *refused)
         if path == EMBED:
             return await self._embed(body, tokens, send)
-        style = STYLES[kind]
+        self._seen.messages += len(asked.get("messages") or ())
+        self._seen.truncated += tokens > model.context_window
+        style = STYLES[model.imitates]
         said = answers.answer(
-            body,
-            thinks=checks.thinks(body, self.model),
+            asked,
+            thinks=checks.thinks(body, model),
             honours_choice=style.honours_choice,
             honours_format=style.honours_format,
         )
-        tokens = min(tokens, self.model.context_window)
-        usage = {"prompt_tokens": tokens, "completion_tokens": said.tokens, "total_tokens": tokens + said.tokens}
-        wire = Wire(self.model, body, number, usage, chat)
+        wire = Wire(model, asked, number, said, prompt=min(tokens, model.context_window), chat=chat)
         if body.get("stream"):
             return await self._stream(wire, said, fault, send)
-        await asyncio.sleep(self.model.first_token + self.model.per_token * said.tokens)
-        self._count(usage)
-        whole = wire.whole(said)
+        await self.pause(model.first_token + model.per_token * said.tokens + SLOW * (fault is Fault.SLOW))
+        return await self._whole(wire, said, fault, send)
+
+    async def _whole(self, wire: Wire, said: answers.Answer, fault: Fault | None, send: Any) -> bool:
+        if fault is Fault.STALL_FIRST:
+            await start_stream(send)
+            await asyncio.Event().wait()
+        whole, headers = wire.whole(said), wire.headers()
         if fault is Fault.NULL_FINISH:
             whole = _null_finish(whole)
+        else:
+            self._count(wire.usage)
         if fault is Fault.NO_USAGE:
             whole = orjson.dumps({key: part for key, part in orjson.loads(whole).items() if key != "usage"})
         if fault is Fault.GZIP:
-            named = [(b"content-type", b"application/json"), (b"content-encoding", b"gzip")]
-            await answer(send, 200, gzip.compress(whole), named)
-        else:
-            await answer(send, 200, whole)
+            whole, headers = gzip.compress(whole), [*headers, GZIPPED]
+        await answer(send, 200, whole, headers)
         return fault is not Fault.NULL_FINISH
 
     async def _stream(self, wire: Wire, said: answers.Answer, fault: Fault | None, send: Any) -> bool:
-        ask = bool((wire.body.get("stream_options") or {}).get("include_usage")) and fault is not Fault.NO_USAGE
-        await asyncio.sleep(self.model.first_token)
-        await send({"type": "http.response.start", "status": 200, "headers": SSE})
-        if fault is Fault.STALL_FIRST:
-            await asyncio.Event().wait()
+        model, ask = wire.model, wire.asks_usage and fault is not Fault.NO_USAGE
+        if not wire.style.early and fault is not Fault.STALL_FIRST:
+            await self.pause(model.first_token)
+            await start_stream(send)
+        else:
+            await start_stream(send)
+            if model.first_token or fault is Fault.STALL_FIRST:
+                stall = asyncio.Event().wait() if fault is Fault.STALL_FIRST else self.pause(model.first_token)
+                await kept_alive(stall, wire.style.ping, self._sleep, send)
         if fault is Fault.ERROR_FIRST:
-            await _broken(send, wire, "out of memory")
-            return False
+            return await _break_off(send, wire, "out of memory")
+        pause = model.per_token + SLOW * (fault is Fault.SLOW)
         tokens = 0
         for payload, made in wire.events(said, ask_usage=ask):
-            if made and self.model.per_token:
-                await asyncio.sleep(self.model.per_token)
-            for part in _framed(payload, fault):
-                await send({"type": "http.response.body", "body": part, "more_body": True})
+            if fault is Fault.NULL_FINISH and not made and tokens:
+                break  # the repeat guard: no last event
+            if made:
+                await self.pause(pause)
+            for part in framed(payload, fault):
+                await piece(send, part)
             tokens += made
-            if tokens >= _CUT_AFTER and fault in (Fault.STALL_MID, Fault.CUT_CLEAN, Fault.CUT_RESET, Fault.ERROR_MID):
-                return await _cut(send, wire, fault)
+            if not pause and tokens % BREATH == 0:
+                await asyncio.sleep(0)
+            if tokens == AFTER and made and await self._spoilt(wire, fault, send):
+                return False
+        if fault is Fault.NULL_FINISH:
+            await piece(send, b"", more=False)
+            return False
         self._count(wire.usage)
-        end = b"data: [DONE]\n\n" if wire.style.done and fault is not Fault.NO_DONE else b""
-        await send({"type": "http.response.body", "body": end, "more_body": False})
+        await piece(send, DONE if wire.style.done and fault is not Fault.NO_DONE else b"", more=False)
         return True
+
+    async def _spoilt(self, wire: Wire, fault: Fault | None, send: Any) -> bool:
+        """What happens in the middle of a stream; True if that was its end."""
+        if fault is Fault.STALL_MID:
+            await kept_alive(asyncio.Event().wait(), wire.style.ping, self._sleep, send)
+        if fault is Fault.CUT_RESET:
+            raise Dropped
+        if fault is Fault.CUT_CLEAN:
+            await piece(send, b"", more=False)
+            return True
+        if fault is Fault.ODD_CHUNKS:
+            for payload in ODD:
+                await piece(send, b"data: " + payload + b"\n\n")
+        if fault is Fault.ERROR_MID:
+            await _break_off(send, wire, "the engine died")
+        return fault is Fault.ERROR_MID
 
     async def _embed(self, body: Json, tokens: int, send: Any) -> bool:
         given = body["input"]
-        texts = given if isinstance(given, list) else [given]
-        if self.model.imitates == "ollama" and not all(isinstance(one, str) for one in texts):
-            await answer(send, 400, error("ollama", 400, "invalid input type"))
-            return False
+        texts = given if isinstance(given, list) and not checks.is_tokens(given) else [given]
         vectors: list[Any] = [answers.embedding(str(one)) for one in texts]
         if body.get("encoding_format") == "base64":
             vectors = [base64.b64encode(struct.pack(f"<{len(one)}f", *one)).decode() for one in vectors]
@@ -210,29 +278,45 @@ class Scripted:
         self._seen.prompt_tokens += usage["prompt_tokens"]
         self._seen.completion_tokens += usage["completion_tokens"]
 
-    async def _failed_early(self, fault: Fault, given: bytes | None, send: Any) -> bool:
+    async def pause(self, seconds: float) -> None:
+        if seconds:
+            await self._sleep(seconds)
+
+    async def _refuse(
+        self, send: Any, body: Json, status: int, raw: bytes, headers: list[tuple[bytes, bytes]] | None = None
+    ) -> bool:
+        """Always False. TGI has one status for a stream, whatever happens: 200."""
+        if self.model.imitates == "tgi" and body.get("stream") is True and status not in (401, 403, 404):
+            await start_stream(send)
+            said = {"message": orjson.loads(raw)["error"], "http_status_code": status}
+            await piece(send, b"data: " + orjson.dumps({"error": said}) + b"\n\n" + DONE, more=False)
+        else:
+            await answer(send, status, raw, headers)
+        return False
+
+    async def _failed_early(self, fault: Fault, body: Json, given: bytes | None, send: Any) -> bool:
         """True if the fault was the whole answer."""
-        kind = self.model.imitates
-        if fault in STREAM_ONLY or fault in (Fault.NULL_FINISH, Fault.NO_USAGE, Fault.GZIP, Fault.STALL_FIRST):
+        if fault in SPOILS or fault in STREAM_ONLY:
             return False
         if fault is Fault.HANG:
             await asyncio.Event().wait()
-        if fault is Fault.REFUSE_401:
-            shown = (given or b"nothing").decode("latin-1")
-            await answer(send, 401, error(kind, 401, f"Incorrect API key provided: {shown}"))
-        elif fault in _REFUSED:
-            status, text = _REFUSED[fault]
-            retry = [(b"retry-after", b"7")] if fault is Fault.BUSY_429 else []
-            named = [(b"content-type", b"application/json"), *retry]
-            await answer(send, status, error(kind, status, text), named)
-        elif fault is Fault.REDIRECT_307:
-            await answer(send, 307, b"", [(b"location", b"http://elsewhere.invalid/v1/chat/completions")])
-        elif fault is Fault.HTML_502:
-            await answer(send, 502, _PAGE, _HTML)
+        if fault is Fault.CLOSED_200:
+            await start_stream(send)
+            raise Dropped
+        status, raw, headers = checks.faulty(fault, self.model.imitates, (given or b"nothing").decode("latin-1"))
+        if status in (200, 307, 502):
+            await answer(send, status, raw, headers)
         else:
-            bodies = {Fault.EMPTY_200: b"", Fault.HTML_200: _PAGE, Fault.HALF_JSON_200: b'{"id": "x", "choi'}
-            await answer(send, 200, bodies.get(fault, error(kind, 500, "the runner process has terminated")))
+            await self._refuse(send, body, status, raw, headers)
         return True
+
+
+def _object(raw: bytes) -> Json | None:
+    try:
+        value = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def _null_finish(whole: bytes) -> bytes:
@@ -242,32 +326,9 @@ def _null_finish(whole: bytes) -> bytes:
     return orjson.dumps(value)
 
 
-def _framed(payload: bytes, fault: Fault | None) -> Iterator[bytes]:
-    event = b"data: " + payload + b"\n\n"
-    if fault is Fault.COMMENTS:
-        event = b": keep-alive\n\n" + event
-    if fault is Fault.CRLF:
-        event = event.replace(b"\n", b"\r\n")
-    if fault is Fault.BYTEWISE:
-        yield from (event[index : index + 1] for index in range(len(event)))
-    else:
-        yield event
-
-
-async def _cut(send: Any, wire: Wire, fault: Fault) -> bool:
-    if fault is Fault.STALL_MID:
-        await asyncio.Event().wait()
-    if fault is Fault.CUT_RESET:
-        raise Dropped
-    if fault is Fault.ERROR_MID:
-        await _broken(send, wire, "the engine died")
-    else:
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-    return False
-
-
-async def _broken(send: Any, wire: Wire, message: str) -> None:
+async def _break_off(send: Any, wire: Wire, message: str) -> bool:
+    """An error inside the 200 stream, which ends it. Always False."""
     kind = wire.model.imitates
-    after = b"data: [DONE]\n\n" if kind in ("vllm", "tgi") else b""
-    event = b"data: " + stream_error(kind, message) + b"\n\n" + after
-    await send({"type": "http.response.body", "body": event, "more_body": False})
+    after = DONE if kind in ("vllm", "tgi") else b""
+    await piece(send, b"data: " + stream_error(kind, message) + b"\n\n" + after, more=False)
+    return False

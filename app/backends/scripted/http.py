@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import orjson
 
+from app.backends.scripted.model import Fault
+
 JSON = [(b"content-type", b"application/json")]
+GZIPPED = (b"content-encoding", b"gzip")
 SSE = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache")]
 
 
@@ -31,12 +35,54 @@ async def answer(send: Any, status: int, body: bytes, headers: list[tuple[bytes,
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
+async def piece(send: Any, body: bytes, more: bool = True) -> None:
+    await send({"type": "http.response.body", "body": body, "more_body": more})
+
+
+async def start_stream(send: Any, headers: list[tuple[bytes, bytes]] = SSE) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+
+
 async def answer_json(send: Any, value: Any, status: int = 200) -> None:
     await answer(send, status, orjson.dumps(value))
 
 
+def framed(payload: bytes, fault: Fault | None) -> Iterator[bytes]:
+    """One event in the pieces it is sent in."""
+    event = b"data: " + payload + b"\n\n"
+    if fault is Fault.COMMENTS:
+        event = b": keep-alive\n\n" + event
+    if fault is Fault.CRLF:
+        event = event.replace(b"\n", b"\r\n")
+    if fault is Fault.BYTEWISE:
+        yield from (event[index : index + 1] for index in range(len(event)))
+    else:
+        yield event
+
+
+async def kept_alive(
+    wait: Awaitable[Any], ping: float | None, sleep: Callable[[float], Awaitable[None]], send: Any
+) -> None:
+    """Wait, with a comment line after every `ping` seconds of silence."""
+    if ping is None:
+        await wait
+        return
+    waiting = asyncio.ensure_future(wait)
+    try:
+        while not waiting.done():
+            silence = asyncio.ensure_future(sleep(ping))
+            try:
+                await asyncio.wait({waiting, silence}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                silence.cancel()
+            if not waiting.done():
+                await piece(send, b":\n\n")
+    finally:
+        waiting.cancel()
+
+
 class Leaving:
-    """Cancels the task that entered it when its client goes away."""
+    """Ends its block when the client goes away, by cancelling the task that entered it; `gone` then says so."""
 
     def __init__(self, receive: Any) -> None:
         self._receive = receive
@@ -49,8 +95,9 @@ class Leaving:
         self._waiter = asyncio.create_task(self._wait())
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> bool:
         self._waiter.cancel()
+        return self.gone and kind is asyncio.CancelledError and self._task.uncancel() == 0
 
     async def _wait(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":

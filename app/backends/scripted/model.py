@@ -11,7 +11,11 @@ Kind = Literal["ollama", "vllm", "llama-cpp", "tgi", "transformers", "openai"]
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """Times are seconds; `slots` run at once and the rest waits without bound, as Ollama does it."""
+    """Times are seconds; `slots` run at once and the rest waits without bound, as Ollama does it.
+
+    `loaded`: whether the model is in memory at the start; `keep_alive`: how long Ollama keeps it there unused.
+    `tool_parser`: whether vLLM has the flags that `tool_choice: auto` needs.
+    """
 
     imitates: Kind = "openai"
     name: str = "scripted"
@@ -24,6 +28,8 @@ class Model:
     per_token: float = 0.0
     load: float = 0.0
     loaded: bool = True
+    keep_alive: float = 300.0
+    tool_parser: bool = True
 
 
 class Fault(Enum):
@@ -35,6 +41,7 @@ class Fault(Enum):
     REJECT_400 = "400 about the request"
     UNPROCESSABLE_422 = "422 about the request"
     BUSY_429 = "429 with Retry-After"
+    LIMIT_429 = "429 without"
     ERROR_500 = "500"
     HTML_502 = "502 with a page"
     BUSY_503 = "503"
@@ -42,6 +49,7 @@ class Fault(Enum):
     REDIRECT_307 = "a redirect to another host"
     EMPTY_200 = "200 and an empty body"
     HTML_200 = "200 and a page"
+    CLOSED_200 = "a head, then the connection drops"
     HALF_JSON_200 = "200 and half of a JSON text"
     ERROR_200 = "200 and an error object"
     NULL_FINISH = "200 without a finish reason, usage all zero"
@@ -57,18 +65,25 @@ class Fault(Enum):
     COMMENTS = "comment lines between the events"
     CRLF = "CRLF line ends"
     BYTEWISE = "one byte at a time"
+    ODD_CHUNKS = "events without choices, empty ones and one without a delta"
+    SLOW = "a pause before each token"
     GZIP = "gzip although nobody asked"
 
 
 STREAM_ONLY = frozenset(
     {Fault.STALL_MID, Fault.CUT_CLEAN, Fault.CUT_RESET, Fault.ERROR_FIRST, Fault.ERROR_MID, Fault.NO_DONE}
-    | {Fault.COMMENTS, Fault.CRLF, Fault.BYTEWISE}
+    | {Fault.COMMENTS, Fault.CRLF, Fault.BYTEWISE, Fault.ODD_CHUNKS}
 )
+SPOILS = frozenset({Fault.NULL_FINISH, Fault.NO_USAGE, Fault.GZIP, Fault.STALL_FIRST, Fault.SLOW})  # in either form
 
 
 @dataclass(slots=True)
 class Seen:
-    """Counts of generating requests (chat, completion, embedding) since the start; tokens as reported in usage."""
+    """Counts of generating requests (chat, completion, embedding) since the start; tokens as reported in usage.
+
+    Each request that does not run any more is completed, aborted or failed. `loads` includes `reloads`; `messages`
+    are those the model got, `truncated` the prompts cut in silence; `minutes_billed` is per replica of an endpoint.
+    """
 
     requests: int = 0
     completed: int = 0
@@ -81,6 +96,11 @@ class Seen:
     queued: int = 0
     peak_queued: int = 0
     loads: int = 0
+    reloads: int = 0
+    messages: int = 0
+    truncated: int = 0
+    bytes_received: int = 0
+    minutes_billed: int = 0
     management_calls: int = 0
     paths: dict[str, int] = field(default_factory=dict)
     keys: set[str] = field(default_factory=set)  # SHA-256 of what stood in Authorization, never itself

@@ -14,18 +14,12 @@ import uvicorn
 from app.backends.scripted.app import Scripted
 from app.backends.scripted.http import Dropped
 
-
-class _Server(uvicorn.Server):
-    """Leaves signals to the process it lives in."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
+GRACE = 1.0  # seconds
 
 
 def loopback() -> socket.socket:
     """A socket on a free port: its address is known before anything serves on it."""
-    listening = socket.socket()
+    listening = socket.socket(proto=socket.IPPROTO_TCP)  # said, or asyncio leaves Nagle's delay on
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listening.bind(("127.0.0.1", 0))
     return listening
@@ -40,15 +34,22 @@ async def serve(scripted: Scripted, listening: socket.socket | None = None) -> A
     """Its base URL, without /v1."""
     listening = listening or loopback()
     server = _server(scripted)
-    task = asyncio.create_task(server.serve([listening]))
+    await server.startup([listening])
     try:
-        while not server.started and not task.done():
-            await asyncio.sleep(0.005)
         yield url_of(listening)
     finally:
-        server.should_exit = server.force_exit = True
-        await task
+        await _stop(server)
         listening.close()
+
+
+async def _stop(server: uvicorn.Server) -> None:
+    """At once: whoever still waits for an answer sees the connection drop."""
+    for accepting in server.servers:
+        accepting.close()
+    for connection in list(server.server_state.connections):
+        connection.transport.abort()
+    if server.server_state.tasks:
+        await asyncio.wait(list(server.server_state.tasks), timeout=GRACE)
 
 
 @contextlib.contextmanager
@@ -72,7 +73,9 @@ def serve_in_thread(scripted: Scripted) -> Iterator[str]:
         thread.join(10)
 
 
-def _server(scripted: Scripted) -> _Server:
+def _server(scripted: Scripted) -> uvicorn.Server:
+    """Started without its main loop, so that signals stay with the process it lives in."""
+
     async def quiet(scope: Any, receive: Any, send: Any) -> None:
         """A connection dropped on purpose ends with its response unfinished, which uvicorn closes at once."""
         with contextlib.suppress(Dropped):
@@ -81,4 +84,7 @@ def _server(scripted: Scripted) -> _Server:
     config = uvicorn.Config(
         quiet, http="httptools", lifespan="off", access_log=False, log_level="critical", server_header=False
     )
-    return _Server(config)
+    config.load()
+    server = uvicorn.Server(config)
+    server.lifespan = config.lifespan_class(config)
+    return server
