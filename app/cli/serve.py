@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +19,9 @@ def serve(
     from app.cli.sources import default_source, named_source
 
     source = named_source(config, os.environ) or default_source(os.environ)
-    source.load()  # what is wrong with it is told before the whole serving process is imported
-    from app import main
-
-    main.serve(source)
+    source.load()  # what is wrong with it is told before this process becomes the gateway
+    what = [str(source.path)] if source.path else ["--text", source.text]
+    # The same process goes on as the gateway, without the libraries of the command line. -P: a folder `app`
+    # where the user stands must not be taken for ours.
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "app.main", *what])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import secrets
+import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -74,5 +76,13 @@ async def application(
 def _settle_memory() -> None:
     """What is alive now stays: the collector need not walk it again on every pass (measured: +29 % throughput)."""
     gc.collect()
+    _give_back()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
+
+
+def _give_back() -> None:
+    """Start-up leaves holes in the heap; glibc can hand their pages back (about 5 MB)."""
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if libc is not None and hasattr(libc, "malloc_trim"):
+        libc.malloc_trim(0)

@@ -11,8 +11,6 @@ from app.backends.http_client import HttpClient
 from app.backends.openai_http import MISSING_KEY, OpenAIBackend, Wiring
 from app.backends.probe import Asking, prewarm, probe, refresh, warming
 from app.backends.quirks import BY_KIND
-from app.backends.scripted import Endpoint, Model, Scripted, serve
-from app.backends.scripted.server import loopback, url_of
 from app.core.types import BackendSpec, Facts
 
 
@@ -39,6 +37,9 @@ class Wired:
 
 def start_fake(chosen: settings.Scripted) -> tuple[str, asyncio.Task[None]]:
     """Serve the shipped fake inside this process; its URL, and the task to cancel at the end."""
+    from app.backends.scripted import Endpoint, Model, Scripted, serve  # a gateway with real backends never needs it
+    from app.backends.scripted.server import loopback, url_of
+
     imitates = chosen.imitates if chosen.imitates != "hf-endpoint" else "openai"
     endpoint = Endpoint() if chosen.imitates == "hf-endpoint" else None
     fake = Scripted(Model(imitates=imitates, name=chosen.model, slots=chosen.capacity.concurrent), endpoint)
