@@ -35,7 +35,7 @@ TABLE = {
     "ports": room("core errors"),
     "settings": room("core errors", "pydantic pydantic_core pydantic_settings yaml"),
     "routers": room("ports core errors", "numpy"),
-    "backends": room("ports core errors", "aiohttp yarl httpx orjson"),
+    "backends": room("ports core errors", "aiohttp yarl httpx orjson uvicorn"),  # uvicorn serves the shipped fake
     "telemetry": room("ports core errors", "prometheus_client orjson"),
     "gateway": room("ports core errors"),
     "api": room("gateway core errors", "fastapi starlette orjson"),
