@@ -16,7 +16,7 @@ demo: .venv/.done ## run the gateway on scripted backends; ARGS="--once --json" 
 	@$(BIN)/smallfirst demo $(ARGS)
 
 test: .venv/.done .venv-openai2/.done ## all quick tests
-	@$(BIN)/python -m pytest -rs -m "not slow"
+	@$(BIN)/python -m pytest -rfEs -m "not slow"
 
 test-slow: .venv/.done .venv-openai2/.done ## the long ones: soak of 50,000 requests
 	@$(BIN)/python -m pytest -m slow
@@ -26,7 +26,7 @@ check: .venv/.done .venv-openai2/.done ## format, lint, types, lock, all tests (
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(UV) lock --check --quiet
-	@$(BIN)/python -m pytest -rs
+	@$(BIN)/python -m pytest -rfEs
 
 fmt: .venv/.done ## format and mend what can be mended
 	@$(BIN)/ruff check --fix .
