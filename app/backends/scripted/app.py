@@ -38,7 +38,7 @@ CHAT, TEXT, EMBED = "/v1/chat/completions", "/v1/completions", "/v1/embeddings"
 DONE = b"data: [DONE]\n\n"
 AFTER = 3  # tokens before a fault that comes in the middle
 BREATH = 16  # tokens after which a stream without pauses lets others run
-SLOW = 0.05  # seconds
+SLOW = 0.01  # seconds
 
 
 class Scripted:

@@ -136,7 +136,7 @@ async def test_several_choices_and_logprobs() -> None:
     said = whole["choices"][0]["logprobs"]["content"]
     assert whole["usage"]["completion_tokens"] == 2 * len(said)
     assert {choice["index"] for chunk in chunks for choice in chunk["choices"]} == {0, 1}
-    assert [one for chunk in chunks for one in chunk["choices"] if one["logprobs"]][0]["logprobs"]["content"]
+    assert next(one for chunk in chunks for one in chunk["choices"] if one["logprobs"])["logprobs"]["content"]
 
 
 async def test_stop_sequences_have_a_name_at_tgi() -> None:
