@@ -20,6 +20,7 @@ def build(config: GatewayConfig, environ: Environ, keep: Keep, observers: Sequen
     """Raises ConfigError if the router's artifact cannot be used."""
     router = keep.router(config.routing.router)
     posts = [_post(config, environ, keep, name, tier) for name, tier in config.tier_of().items()]
+    keep.metrics.unpriced = {name for name, one in config.backends.items() if one.price.kind == "unpriced"}
     gateway = Gateway(
         posts,
         _routing(config, router),

@@ -10,7 +10,9 @@ from app.telemetry.metrics import BackendNow, LaneNow, Now
 def snapshot(gateway: Gateway, llm_share: float | None, log_dropped: int) -> Now:
     """`llm_share` None: the threshold is fixed by the config."""
     posts = gateway.all_posts()
-    lanes = {id(post.lane): LaneNow(_lane_name(post), post.lane.inflight, len(post.lane.waiting)) for post in posts}
+    lanes: dict[int, LaneNow] = {}
+    for post in posts:  # the first on a lane names it; the embedding backend comes last and shares another's
+        lanes.setdefault(id(post.lane), LaneNow(_lane_name(post), post.lane.inflight, len(post.lane.waiting)))
     backends: dict[str, BackendNow] = {}
     for post in posts:
         name = post.backend.spec.name
