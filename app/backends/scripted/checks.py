@@ -56,7 +56,8 @@ def faulty(fault: Fault, kind: Kind, authorization: str) -> tuple[int, bytes, He
         return 307, b"", [(b"location", b"http://elsewhere.invalid/v1/chat/completions")]
     if fault in (Fault.HTML_502, Fault.HTML_200):
         return (502 if fault is Fault.HTML_502 else 200), PAGE, html
-    return 200, _BODIES_200.get(fault, error(kind, 500, "the runner process has terminated")), json
+    status = 503 if kind == "transformers" else 500  # what has `error` for its key there
+    return 200, _BODIES_200.get(fault, error(kind, status, "the runner process has terminated")), json
 
 
 def as_understood(body: Json, model: Model) -> Json:

@@ -75,7 +75,11 @@ STYLES: dict[Kind, Style] = {
 }
 _PIECE = 6  # characters of tool arguments per delta, where they come in pieces
 _CREATED = 1767225600
-ODD = (b'{"choices":[]}', b'{"id":"odd","object":"chat.completion.chunk"}', b'{"choices":[{"index":0,"delta":{}}]}')
+ODD = (
+    b'{"choices":[]}',
+    b'{"id":"odd","object":"chat.completion.chunk"}',
+    b'{"choices":[{"index":0,"finish_reason":null}]}',
+)
 
 
 class Wire:
