@@ -41,7 +41,7 @@ $(UV):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed; say which with: make PYTHON=/path/to/python3.11 ..." >&2; exit 2; }
 	@echo "setting up: uv $(UV_VERSION)" >&2
-	@$(PYTHON) -m venv .uv >&2
+	@$(PYTHON) -m venv .uv >&2 || { rm -rf .uv; exit 2; } # Python says itself what it lacks (Debian: python3-venv)
 	@.uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION) >&2
 
 .venv/.done: pyproject.toml uv.lock | $(UV)
