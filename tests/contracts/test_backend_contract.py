@@ -209,7 +209,19 @@ async def test_ids_are_unique(kind: str) -> None:
             assert len(own) == 1
             ids += own
     assert len(set(ids)) == 3
-    assert all(ids)
+    if kind in ("ollama", "tgi"):
+        assert ids == ["chatcmpl-r0", "chatcmpl-r1", "chatcmpl-r2"]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "openai"])
+async def test_unknown_fields_arrive_or_are_kept_back(kind: str) -> None:
+    """What a server would refuse is not sent, and that is counted; all else arrives as it was."""
+    async with pair(kind) as both:
+        assert (await both.ask(top_k=40, colour="red")).message(False)["content"]
+    (body,) = both.fake.seen.bodies
+    refuses = kind == "transformers"
+    assert ("top_k" in body, "colour" in body) == (not refuses, not refuses)
+    assert both.unhonoured == ([("b", "unknown")] if refuses else [])
 
 
 @every_kind
