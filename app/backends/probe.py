@@ -3,12 +3,16 @@
 Each kind has its own cheap questions; none of them reaches a model. An HF endpoint is asked through its
 management API only, because any call to its own address may wake it, or keep it awake, which costs money. The
 context window is the one in use, never the one a model was trained for: servers choose smaller ones.
+
+The questions are asked in a thread by httpx's plain client: its async one would bring an event loop layer of
+its own into the serving process (5 MB), for a call every half a minute.
 """
 
 from __future__ import annotations
 
+import asyncio
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, cast
@@ -19,7 +23,7 @@ from app.core.types import BackendSpec, Capability, Facts, State
 
 TIMEOUT = httpx.Timeout(5.0, connect=2.0)
 QUICK = httpx.Timeout(2.0)
-LOAD = httpx.Timeout(600.0, connect=2.0)
+LOAD = httpx.Timeout(60.0, connect=2.0)  # a model that takes longer goes on loading all the same
 
 _OLLAMA: Mapping[str, tuple[Capability, ...]] = {
     "vision": ("vision",),
@@ -48,27 +52,47 @@ class Asking:
     management: str | None = None
     keep_alive: float | None = None
 
-    def client(self, timeout: httpx.Timeout = TIMEOUT) -> httpx.AsyncClient:
+    def client(self, timeout: httpx.Timeout = TIMEOUT) -> httpx.Client:
         """Never through a proxy for zone local; redirects are not followed."""
         headers = {"authorization": f"Bearer {self.api_key}"} if self.api_key else {}
         base = self.spec.base_url.rstrip("/").removesuffix("/v1")
         remote = self.spec.zone == "remote"
-        return httpx.AsyncClient(base_url=base, headers=headers, timeout=timeout, trust_env=remote, verify=_trust(base))
+        secure = f"{base} {self.management}".count("https://") > 0
+        return httpx.Client(base_url=base, headers=headers, timeout=timeout, trust_env=remote, verify=_trust(secure))
 
 
 @cache
-def _trust(url: str) -> ssl.SSLContext:
+def _trust(secure: bool) -> ssl.SSLContext:
     """One context for all; without certificates for plain HTTP, where loading them costs 30 ms and megabytes."""
-    return ssl.create_default_context() if url.startswith("https") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    return ssl.create_default_context() if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 async def probe(asking: Asking) -> Facts:
     """Never raises: whatever goes wrong is a state and a line about it."""
+    return await asyncio.to_thread(_probe, asking)
+
+
+async def warming(asking: Asking) -> bool:
+    """Is it loading its model right now? Asked by the first-token clock, so it is quick or it is no."""
+    return await asyncio.to_thread(_warming, asking)
+
+
+async def prewarm(asking: Asking) -> None:
+    """Load an Ollama model and set how long it stays. Failing is no harm: the first request loads it."""
+    await asyncio.to_thread(_prewarm, asking, LOAD)
+
+
+async def refresh(asking: Asking) -> None:
+    """Keep a loaded model for another `keep_alive`: each call by /v1 has set Ollama's own default again."""
+    await asyncio.to_thread(_refresh, asking)
+
+
+def _probe(asking: Asking) -> Facts:
     try:
-        async with asking.client() as client:
+        with asking.client() as client:
             if asking.spec.kind == "hf-endpoint":
-                return await _endpoint(client, asking)
-            return await _BY_KIND.get(asking.kind, _openai)(client, asking)
+                return _endpoint(client, asking)
+            return _BY_KIND.get(asking.kind, _openai)(client, asking)
     except httpx.HTTPStatusError as error:
         return Facts("down", problem=f"answers {error.response.status_code} to {error.request.url.path}")
     except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -77,58 +101,55 @@ async def probe(asking: Asking) -> Facts:
         return Facts("down", problem=f"does not answer like a {asking.kind}")
 
 
-async def warming(asking: Asking) -> bool:
-    """Is it loading its model right now? Asked by the first-token clock, so it is quick or it is no."""
+def _warming(asking: Asking) -> bool:
     try:
-        async with asking.client(QUICK) as client:
+        with asking.client(QUICK) as client:
             if asking.spec.kind == "hf-endpoint":
-                return asking.management is not None and (await _endpoint(client, asking)).state in (
+                return asking.management is not None and (_endpoint(client, asking)).state in (
                     "loading",
                     "asleep",
                 )
             if asking.kind == "ollama":
-                return await _loaded(client, asking.spec.model) is None
+                return _loaded(client, asking.spec.model) is None
             if asking.kind == "llama-cpp":
-                return (await client.get("/health")).status_code == 503
+                return (client.get("/health")).status_code == 503
             return False
     except (httpx.HTTPError, ValueError, KeyError, TypeError, AttributeError):
         return False
 
 
-async def prewarm(asking: Asking) -> None:
-    """Load an Ollama model and set how long it stays: a chat without messages, by the native API, which alone
-    knows `keep_alive`. Failing is no harm: the first request loads it."""
+def _prewarm(asking: Asking, timeout: httpx.Timeout) -> None:
+    """A chat without messages, by the native API, which alone knows `keep_alive`."""
     body: dict[str, Any] = {"model": asking.spec.model, "messages": [], "stream": False}
     if asking.keep_alive is not None:
         body["keep_alive"] = -1 if asking.keep_alive < 0 else f"{asking.keep_alive:g}s"
     try:
-        async with asking.client(LOAD) as client:
-            await client.post("/api/chat", json=body)
+        with asking.client(timeout) as client:
+            client.post("/api/chat", json=body)
     except httpx.HTTPError:
         return
 
 
-async def refresh(asking: Asking) -> None:
-    """Keep a loaded model for another `keep_alive`: each call by /v1 has set Ollama's own default again."""
+def _refresh(asking: Asking) -> None:
     try:
-        async with asking.client(QUICK) as client:
-            loaded = await _loaded(client, asking.spec.model)
+        with asking.client(QUICK) as client:
+            loaded = _loaded(client, asking.spec.model)
     except (httpx.HTTPError, ValueError, AttributeError):
         return
     if loaded is not None:
-        await prewarm(asking)
+        _prewarm(asking, TIMEOUT)
 
 
-async def _ollama(client: httpx.AsyncClient, asking: Asking) -> Facts:
+def _ollama(client: httpx.Client, asking: Asking) -> Facts:
     spec = asking.spec
-    (await client.get("/api/version")).raise_for_status()
-    shown = await client.post("/api/show", json={"model": spec.model})
+    (client.get("/api/version")).raise_for_status()
+    shown = client.post("/api/show", json={"model": spec.model})
     if shown.status_code == 404:
         return Facts("down", problem=f"has no model '{spec.model}': ollama pull {spec.model}")
     about = shown.raise_for_status().json()
     if spec.zone == "local" and (about.get("remote_host") or about.get("remote_model")):
         return Facts("down", problem="is served from its maker's cloud, which is refused in zone local")
-    loaded = await _loaded(client, spec.model)
+    loaded = _loaded(client, spec.model)
     said = about.get("capabilities")
     return Facts(
         state="ready",
@@ -139,8 +160,8 @@ async def _ollama(client: httpx.AsyncClient, asking: Asking) -> Facts:
     )
 
 
-async def _loaded(client: httpx.AsyncClient, model: str) -> dict[str, Any] | None:
-    running = (await client.get("/api/ps")).raise_for_status().json().get("models") or []
+def _loaded(client: httpx.Client, model: str) -> dict[str, Any] | None:
+    running = (client.get("/api/ps")).raise_for_status().json().get("models") or []
     wanted = {model, f"{model}:latest"}
     return next((one for one in running if {one.get("name"), one.get("model")} & wanted), None)
 
@@ -158,41 +179,41 @@ def _ollama_capabilities(said: list[Any]) -> frozenset[Capability]:
     return frozenset(_OLLAMA_ALWAYS).union(*(_OLLAMA[one] for one in said if one in _OLLAMA))
 
 
-async def _vllm(client: httpx.AsyncClient, asking: Asking) -> Facts:
-    if (await client.get("/health")).status_code != 200:
+def _vllm(client: httpx.Client, asking: Asking) -> Facts:
+    if (client.get("/health")).status_code != 200:
         return Facts("down", problem="its engine is not healthy")
-    return await _listed(client, asking)
+    return _listed(client, asking)
 
 
-async def _llama_cpp(client: httpx.AsyncClient, asking: Asking) -> Facts:
-    if (await client.get("/health")).status_code == 503:
+def _llama_cpp(client: httpx.Client, asking: Asking) -> Facts:
+    if (client.get("/health")).status_code == 503:
         return Facts("loading", problem="loads its model")
-    props = (await client.get("/props")).raise_for_status().json()
+    props = (client.get("/props")).raise_for_status().json()
     settings = props.get("default_generation_settings") or {}
     return Facts("ready", context_window=_number(settings.get("n_ctx")) or _number(props.get("n_ctx")))
 
 
-async def _tgi(client: httpx.AsyncClient, asking: Asking) -> Facts:
-    if (await client.get("/health")).status_code != 200:
+def _tgi(client: httpx.Client, asking: Asking) -> Facts:
+    if (client.get("/health")).status_code != 200:
         return Facts("down", problem="is not healthy")
-    info = (await client.get("/info")).raise_for_status().json()
+    info = (client.get("/info")).raise_for_status().json()
     window = _number(info.get("max_total_tokens")) or _number(info.get("max_input_tokens"))
     return Facts("ready", context_window=window, models=tuple(filter(None, [info.get("model_id")])))
 
 
-async def _transformers(client: httpx.AsyncClient, asking: Asking) -> Facts:
-    if (await client.get("/health")).status_code != 200:
+def _transformers(client: httpx.Client, asking: Asking) -> Facts:
+    if (client.get("/health")).status_code != 200:
         return Facts("down", problem="its worker died")
     return Facts("ready")
 
 
-async def _openai(client: httpx.AsyncClient, asking: Asking) -> Facts:
-    return await _listed(client, asking)
+def _openai(client: httpx.Client, asking: Asking) -> Facts:
+    return _listed(client, asking)
 
 
-async def _listed(client: httpx.AsyncClient, asking: Asking) -> Facts:
+def _listed(client: httpx.Client, asking: Asking) -> Facts:
     """By /v1/models; a server without that list is taken as ready."""
-    answer = await client.get("/v1/models")
+    answer = client.get("/v1/models")
     if answer.status_code in (404, 405):
         return Facts("ready")
     if answer.status_code in (401, 403):
@@ -203,16 +224,16 @@ async def _listed(client: httpx.AsyncClient, asking: Asking) -> Facts:
     return Facts("ready", context_window=window, models=tuple(str(card.get("id")) for card in cards))
 
 
-async def _endpoint(client: httpx.AsyncClient, asking: Asking) -> Facts:
+def _endpoint(client: httpx.Client, asking: Asking) -> Facts:
     """The state by the management API; the engine itself is asked only while it runs anyway."""
     if asking.management is None:
         return Facts("unknown")
-    status = (await client.get(asking.management)).raise_for_status().json()["status"]
+    status = (client.get(asking.management)).raise_for_status().json()["status"]
     said = str(status["state"])
     state = _STATES.get(said, "unknown")
     if state != "ready":
         return Facts(state, problem=f"the endpoint is {said}")
-    learned = await _BY_KIND.get(asking.kind, _openai)(client, asking)
+    learned = _BY_KIND.get(asking.kind, _openai)(client, asking)
     return learned if learned.state != "down" else Facts("ready", problem=learned.problem)
 
 
@@ -220,7 +241,7 @@ def _number(value: object) -> int | None:
     return value if isinstance(value, int) and value > 0 else None
 
 
-Kind = Callable[[httpx.AsyncClient, Asking], Awaitable[Facts]]
+Kind = Callable[[httpx.Client, Asking], Facts]
 _BY_KIND = cast(
     Mapping[str, Kind],
     {

@@ -78,7 +78,7 @@ def _settle_memory() -> None:
     gc.collect()
     _give_back()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
+    gc.set_threshold(5_000, 10, 10)
 
 
 def _give_back() -> None:
