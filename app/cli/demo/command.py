@@ -73,7 +73,9 @@ async def _told(place: House, requests: Sequence[Request], book: Book, sent: lis
 
     await _settled(book, len(sent))
     seen = {name: fake.seen for name, fake in place.backends.items()}
-    problems = differences(sent, book, seen, await scrape(place.url))
+    metrics = await scrape(place.url)
+    book.closed = True
+    problems = differences(sent, book, seen, metrics)
     statement = state(requests, book, LLM)
     if as_json:
         print(json.dumps(show.as_json(statement, problems), ensure_ascii=False), flush=True)

@@ -19,13 +19,19 @@ Tokens = tuple[int, int]  # input, output
 
 @dataclass(slots=True)
 class Book:
-    """An `app.ports.Observer` that keeps what it is told: records by request id, nano-dollars by kind of cost."""
+    """An `app.ports.Observer` that keeps what it is told: records by request id, nano-dollars by kind of cost.
+
+    Once `closed` it keeps nothing more, as the demo may stay up for long.
+    """
 
     records: dict[str, Record] = field(default_factory=dict)
     nano_usd: Counter[str] = field(default_factory=Counter)
     settled: int = 0
+    closed: bool = False
 
     def on_settled(self, record: Record) -> None:
+        if self.closed:
+            return
         self.settled += 1
         self.records[record.request_id] = record
         for receipt in record.receipts:
@@ -33,7 +39,8 @@ class Book:
                 self.nano_usd["tokens"] += receipt.nano_usd
 
     def on_cost(self, tier: str, backend: str, kind: str, nano_usd: int) -> None:
-        self.nano_usd[kind] += nano_usd
+        if not self.closed:
+            self.nano_usd[kind] += nano_usd
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,3 +141,12 @@ def test_a_request_settled_twice_is_a_difference() -> None:
     told = book()
     told.on_settled(record(2, "llm", "large", receipts=()))
     assert any("settled: 3 and 4" in line for line in differences([True] * 3, told, SEEN, METRICS))
+
+
+def test_a_closed_book_keeps_nothing() -> None:
+    """What comes after the run does not add up, and does not fill the memory."""
+    told = book()
+    told.closed = True
+    told.on_settled(record(3, "llm", "large"))
+    told.on_cost("slm", "small", "energy", 1)
+    assert (told.settled, len(told.records), dict(told.nano_usd)) == (3, 3, {"tokens": 500_000_000})
