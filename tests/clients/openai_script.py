@@ -91,14 +91,26 @@ def tools(client: OpenAI) -> None:
     assert followed.choices[0].message.content
 
 
-def streamed_tools(client: OpenAI) -> None:
-    with client.chat.completions.stream(model=MODEL, messages=WEATHER, tools=[TOOL]) as events:
-        kinds = {event.type for event in events}
+def tools_whole(client: OpenAI) -> None:
+    """As Ollama streams a call: in one event."""
+    assert _streamed_call(client, MODEL) == 1
+
+
+def tools_piecewise(client: OpenAI) -> None:
+    """As vLLM streams a call: its arguments in many."""
+    assert _streamed_call(client, "maker/large") > 2
+
+
+def _streamed_call(client: OpenAI, model: str) -> int:
+    """In how many pieces the arguments came."""
+    with client.chat.completions.stream(model=model, messages=WEATHER, tools=[TOOL]) as events:
+        kinds = [event.type for event in events]
         final = events.get_final_completion()
     assert "tool_calls.function.arguments.done" in kinds
     calls: list[Any] = final.choices[0].message.tool_calls or []
     assert calls[0].function.name == "get_weather"
     assert set(json.loads(calls[0].function.arguments)) == {"city"}
+    return kinds.count("tool_calls.function.arguments.delta")
 
 
 def raw_response(client: OpenAI) -> None:
@@ -170,7 +182,8 @@ STEPS = (
     include_usage,
     stream_helper,
     tools,
-    streamed_tools,
+    tools_whole,
+    tools_piecewise,
     raw_response,
     completions,
     embeddings,
