@@ -62,7 +62,8 @@ curl {url}/v1/chat/completions -H 'content-type: application/json' \\
 
 from openai import OpenAI
 client = OpenAI(base_url="{url}/v1", api_key="any")
-print(client.chat.completions.create(model="auto", messages=[{{"role": "user", "content": "hi"}}]))
+answer = client.chat.completions.create(model="auto", messages=[{{"role": "user", "content": "hi"}}])
+print(answer.choices[0].message.content)
 """
 
 
