@@ -251,7 +251,7 @@ class Scripted:
         if fault is Fault.STALL_MID:
             await kept_alive(asyncio.Event().wait(), wire.style.ping, self._sleep, send)
         if fault is Fault.CUT_RESET:
-            raise Dropped
+            raise Dropped(reset=True)
         if fault is Fault.CUT_CLEAN:
             await piece(send, b"", more=False)
             return True

@@ -16,7 +16,11 @@ SSE = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache")]
 
 
 class Dropped(Exception):
-    """The fake drops the connection on purpose; the runner makes it so without a log line."""
+    """The fake drops the connection on purpose; the runner does it, without a log line."""
+
+    def __init__(self, *, reset: bool = False) -> None:
+        super().__init__()
+        self.reset = reset
 
 
 async def read_body(receive: Any) -> bytes:

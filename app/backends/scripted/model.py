@@ -57,7 +57,7 @@ class Fault(Enum):
     STALL_FIRST = "a head, then silence"
     STALL_MID = "three tokens, then silence"
     CUT_CLEAN = "three tokens, then a clean end"
-    CUT_RESET = "three tokens, then the connection drops"
+    CUT_RESET = "three tokens, then a TCP reset"
     ERROR_FIRST = "an error event before any token"
     ERROR_MID = "an error event after three tokens"
     NO_USAGE = "no usage although it was asked for"

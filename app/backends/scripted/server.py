@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
+import struct
 import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -73,16 +75,35 @@ def serve_in_thread(scripted: Scripted) -> Iterator[str]:
         thread.join(10)
 
 
+def drop(transport: Any, *, reset: bool) -> None:
+    """Close a connection within an answer, in the polite way or by a TCP reset."""
+    if reset:
+        with socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as same:
+            same.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
+
+
 def _server(scripted: Scripted) -> uvicorn.Server:
     """Started without its main loop, so that signals stay with the process it lives in."""
 
-    async def quiet(scope: Any, receive: Any, send: Any) -> None:
-        """A connection dropped on purpose ends with its response unfinished, which uvicorn closes at once."""
-        with contextlib.suppress(Dropped):
+    async def dropping(scope: Any, receive: Any, send: Any) -> None:
+        try:
             await scripted(scope, receive, send)
+        except Dropped as dropped:
+            drop(send.__self__.transport, reset=dropped.reset)  # uvicorn's `send` belongs to who owns the connection
+            while (await receive())["type"] != "http.disconnect":
+                pass  # so that uvicorn does not take the unfinished answer for a bug, and log it
 
+    # No logging set up: that would change the level and handlers of the process it lives in.
     config = uvicorn.Config(
-        quiet, http="httptools", lifespan="off", access_log=False, log_level="critical", server_header=False
+        dropping,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
     )
     config.load()
     server = uvicorn.Server(config)

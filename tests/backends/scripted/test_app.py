@@ -85,12 +85,15 @@ async def test_a_200_that_is_none(fault: Fault, start: bytes, stream: bool) -> N
     assert scripted.seen.failed == 1
 
 
-@pytest.mark.parametrize("fault", [Fault.CLOSED_200, Fault.CUT_RESET])
-async def test_connections_that_drop(fault: Fault) -> None:
-    """Within a body that was promised."""
+DROPS = [(Fault.CLOSED_200, httpx.RemoteProtocolError), (Fault.CUT_RESET, httpx.ReadError)]
+
+
+@pytest.mark.parametrize(("fault", "error"), DROPS)
+async def test_connections_that_drop(fault: Fault, error: type[Exception]) -> None:
+    """Within a body that was promised: closed, or reset."""
     async with asking() as (scripted, client):
         scripted.fail(fault)
-        with pytest.raises(httpx.RemoteProtocolError):
+        with pytest.raises(error):
             await client.post(CHAT, json=chat(stream=True))
     assert scripted.seen.failed == 1
 

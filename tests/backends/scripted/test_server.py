@@ -43,12 +43,15 @@ def test_it_serves_in_a_thread() -> None:
     assert scripted.seen.completed == 1
 
 
-async def test_dropped_connections_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """What a fault does on purpose is no error of the server."""
+@pytest.mark.parametrize("fault", [Fault.CLOSED_200, Fault.CUT_RESET])
+async def test_dropped_connections_are_not_logged(fault: Fault, caplog: pytest.LogCaptureFixture) -> None:
+    """What a fault does on purpose is no error of the server; and it leaves the process's logging alone."""
     scripted = Scripted(Model(name="m"))
-    scripted.fail(Fault.CLOSED_200)
-    with caplog.at_level(logging.DEBUG, "uvicorn"):
-        async with serve(scripted) as url, httpx.AsyncClient() as client:
-            with pytest.raises(httpx.RemoteProtocolError):
-                await client.post(url + CHAT, json=chat())
+    scripted.fail(fault)
+    loggers = [logging.getLogger(name) for name in ("uvicorn", "uvicorn.error")]
+    before = [(logger.level, list(logger.handlers), logger.propagate) for logger in loggers]
+    async with serve(scripted) as url, httpx.AsyncClient() as client:
+        with pytest.raises(httpx.TransportError):
+            await client.post(url + CHAT, json=chat(stream=True))
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+    assert [(logger.level, list(logger.handlers), logger.propagate) for logger in loggers] == before
