@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 EXCEPTIONS: dict[str, str] = {
     "app/ports.py": "protocols only; what implements them is tested against them, and mypy checks the rest",
-    "app/main/__main__.py": "a process of its own: tests/e2e starts it for every test there",
+    "app/__main__.py": "a process of its own: tests/e2e starts it for every test there",
     "app/main/run.py": "the same process; its draining is in tests/e2e/test_drain.py",
     "app/main/server.py": "needs signals, so a process of its own: tests/e2e/test_drain.py",
     "app/core/cues.py": "word lists only; tests/core/test_features.py shows what they do",

@@ -24,4 +24,4 @@ def serve(
     # The same process goes on as the gateway, without the libraries of the command line. -P: a folder `app`
     # where the user stands must not be taken for ours.
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "app.main", *what])
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "app", *what])

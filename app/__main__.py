@@ -1,4 +1,4 @@
-"""The serving process: `python -m app.main FILE`, or `--text YAML` for a config that is in no file.
+"""The serving process: `python -m app FILE`, or `--text YAML` for a config that is in no file.
 
 `smallfirst serve` becomes this process, so that the libraries of the command line do not lie in its memory all
 day: they would be a tenth of it.
