@@ -99,6 +99,8 @@ class Scripted:
         if self.endpoint is not None and not await self.endpoint.let_through({}, send):
             return None
         body = await read_body(receive) if scope["method"] == "POST" else b""
+        if body is None:
+            return None
         query = scope.get("query_string", b"")
         return await native.answer_to(self, scope["method"], path, body, receive, send, query)
 
@@ -111,6 +113,9 @@ class Scripted:
         if given is not None:
             seen.keys.add(hashlib.sha256(given).hexdigest())
         raw = await read_body(receive)
+        if raw is None:
+            seen.aborted += 1
+            return
         seen.bytes_received += len(raw)
         fault = self._faults.pop(0) if self._faults else None
         leaving, done, endpoint = Leaving(receive), False, self.endpoint

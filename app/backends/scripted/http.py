@@ -23,10 +23,13 @@ class Dropped(Exception):
         self.reset = reset
 
 
-async def read_body(receive: Any) -> bytes:
+async def read_body(receive: Any) -> bytes | None:
+    """All of it; None if the client goes away within it."""
     parts = []
     while True:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
         parts.append(message.get("body", b""))
         if not message.get("more_body"):
             return b"".join(parts)

@@ -186,6 +186,18 @@ async def test_a_client_that_leaves_frees_the_slot(fault: Fault, stream: bool) -
     assert (scripted.seen.running, scripted.seen.completed) == (0, 1)
 
 
+async def test_a_client_that_leaves_within_its_request_is_aborted() -> None:
+    """Its half a body is no refusal."""
+    async with asking() as (scripted, client):
+        port = client.base_url.port
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(f"POST {CHAT} HTTP/1.1\r\nhost: h\r\ncontent-length: 50\r\n\r\n".encode() + b'{"model"')
+        await until(scripted, "requests")
+        writer.transport.abort()
+        await until(scripted, "aborted")
+    assert (scripted.seen.failed, scripted.seen.bodies) == (0, [])
+
+
 async def test_slots_and_a_queue_without_bound() -> None:
     """Two at once, the others wait in silence; one that leaves the queue is seen."""
     async with asking("ollama", slots=2) as (scripted, client):

@@ -10,15 +10,22 @@ import pytest
 from app.backends.scripted.http import Leaving, framed, kept_alive, read_body
 from app.backends.scripted.model import Fault
 
+REQUEST = {"type": "http.request"}
+BODIES: list[tuple[list[dict[str, Any]], bytes | None]] = [
+    ([{**REQUEST, "body": b"a", "more_body": True}, {**REQUEST, "more_body": True}, {**REQUEST, "body": b"b"}], b"ab"),
+    ([{**REQUEST, "body": b"a", "more_body": True}, {"type": "http.disconnect"}], None),
+]
 
-async def test_a_body_is_read_to_its_end() -> None:
-    """Pieces are joined until the last one."""
-    pieces = iter([{"body": b"a", "more_body": True}, {"more_body": True}, {"body": b"b"}])
+
+@pytest.mark.parametrize(("messages", "body"), BODIES)
+async def test_a_body_is_read_to_its_end(messages: list[dict[str, Any]], body: bytes | None) -> None:
+    """Pieces are joined until the last one; there is none from a client that left within it."""
+    pieces = iter(messages)
 
     async def receive() -> Any:
         return next(pieces)
 
-    assert await read_body(receive) == b"ab"
+    assert await read_body(receive) == body
 
 
 async def test_leaving_ends_the_block() -> None:
