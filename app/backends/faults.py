@@ -29,7 +29,7 @@ LOADING_RETRY = 15.0  # seconds; a model loads in tens of seconds, an endpoint w
 _OVERFLOW = re.compile(
     r"exceed_context_size|context_length_exceeded|maximum context length|exceeds? the (?:available )?context"
     r"|context (?:size|length|window).{0,40}exceed|exceed.{0,40}context (?:size|length|window)"
-    r"|inputs? tokens.{0,30}max_new_tokens|`?inputs`? must have less than|prompt is too long|too many tokens"
+    r"|inputs?`? tokens.{0,30}max_new_tokens|`?inputs`? must have less than|prompt is too long|too many tokens"
     r"|input length exceeds|longer than the maximum",
     re.IGNORECASE | re.DOTALL,
 )
@@ -56,14 +56,14 @@ def from_stream(error: Any) -> UpstreamFault:
 def seconds(retry_after: str | None) -> float | None:
     """Whole or broken seconds, 1 to 120; a date or nonsense counts as not given."""
     try:
-        return min(max(float(retry_after or ""), 1.0), 120.0)
+        return max(1.0, min(120.0, float(retry_after or "")))  # in this order a NaN becomes 120
     except ValueError:
         return None
 
 
 def _fault(status: int, message: str, code: str, param: str | None, retry_after: float | None) -> UpstreamFault:
     clean = _clean(message)
-    if status not in (401, 403) and (_OVERFLOW.search(message) or code in ("context_length_exceeded",)):
+    if status not in (401, 403) and _OVERFLOW.search(f"{message} {code}"):
         return UpstreamOverflow(_overflow_message(clean), param=param or "messages")
     if _PAUSED.search(message):
         return UpstreamUnavailable("The endpoint is paused.")

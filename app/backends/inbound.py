@@ -25,6 +25,8 @@ _FINISH = {"stop_sequence": "stop", "eos_token": "stop", "eos": "stop", "tool_ca
 CASTS = 8  # moulds tried per stream; events that differ in more than their text are read one by one
 _CONTENT = re.compile(rb'("content": ?")[^"\\]+(?=")')
 _TEXT_KEYS = {"role", "content"}
+ODD = "The backend's answer has not the shape of an answer."
+_ODD = (TypeError, AttributeError, KeyError, ValueError)  # what odd JSON does to code that expects the usual one
 Json = dict[str, Any]
 
 
@@ -188,9 +190,11 @@ class Stream(Shaping):
                     break
                 self._event(payload, out)
         except UpstreamFault as fault:
-            if not out:
-                raise
             self._fault, self._mould = fault, None
+        except _ODD:
+            self._fault, self._mould = UpstreamMalformed(ODD), None
+        if self._fault is not None and not out:
+            raise self._fault
         return b"".join(out)
 
     def _event(self, payload: bytes, out: list[bytes]) -> None:
@@ -204,18 +208,18 @@ class Stream(Shaping):
         changed = self.head(chunk)
         if not choices:
             if usage is not None:
-                self._usage_event = encode(orjson.dumps(chunk) if changed else payload)
+                self._usage_event = encode(_dumps(chunk) if changed else payload)
                 return
         elif usage is not None:  # belongs into an event of its own, once, at the end
             if self.usage is not None:
-                self._usage_event = encode(orjson.dumps({**chunk, "choices": []}))
+                self._usage_event = encode(_dumps({**chunk, "choices": []}))
             del chunk["usage"]
             changed = True
         useful = False
         for choice in choices or ():
             some, other = self._choice(choice)
             useful, changed = useful or some, changed or other
-        event = encode(orjson.dumps(chunk) if changed else payload)
+        event = encode(_dumps(chunk) if changed else payload)
         self._give(event, useful, out)
         if self._casts < CASTS and self._given and _is_text(chunk):
             self._casts += 1
@@ -271,7 +275,7 @@ class Stream(Shaping):
         """A usage event for a backend that sent none: estimated, since the client asked for one."""
         usage = self.final_usage()
         kind = "text_completion" if self.request.api == "completion" else "chat.completion.chunk"
-        return orjson.dumps(
+        return _dumps(
             {
                 "id": self._id or self._call_id,
                 "object": kind,
@@ -290,6 +294,12 @@ class Whole(Shaping):
 
     def shape(self, body: bytes) -> bytes:
         """The body for the client. Raises UpstreamFault if it is not a usable answer."""
+        try:
+            return self._shaped(body)
+        except _ODD:
+            raise UpstreamMalformed(ODD) from None
+
+    def _shaped(self, body: bytes) -> bytes:
         answer = _object(body)
         if answer.get("error"):
             raise faults.from_stream(answer["error"])
@@ -305,7 +315,7 @@ class Whole(Shaping):
             raise UpstreamMalformed("The backend's answer has no choices.")
         for choice in choices:
             changed = self._choice(choice) or changed
-        return orjson.dumps(answer) if changed else body
+        return _dumps(answer) if changed else body
 
     def _choice(self, choice: Json) -> bool:
         message = choice.get("message") if isinstance(choice, dict) else None
@@ -355,6 +365,13 @@ def _object(payload: bytes) -> Json:
     if not isinstance(value, dict):
         raise UpstreamMalformed("The backend's answer is not a JSON object.")
     return value
+
+
+def _dumps(value: Json) -> bytes:
+    try:
+        return orjson.dumps(value)
+    except TypeError:  # it nests deeper than can be written, though it could be read
+        raise UpstreamMalformed("The backend's answer is nested too deeply.") from None
 
 
 def _counters(usage: Usage) -> Json:

@@ -335,13 +335,7 @@ async def test_thinking_is_turned_off(kind: str) -> None:
     assert not said.message(False).get("reasoning")
 
 
-TGI_WORDS = "app/backends/faults.py does not know TGI's sentence: its pattern lacks the backticks around `inputs`"
-WITH_TGI = [
-    pytest.param(one, marks=pytest.mark.xfail(strict=True, reason=TGI_WORDS)) if one == "tgi" else one for one in KINDS
-]
-
-
-@pytest.mark.parametrize("kind", WITH_TGI)
+@pytest.mark.parametrize("kind", KINDS)
 @both_forms
 async def test_overflow_is_recognised(kind: str, stream: bool) -> None:
     """In every server's words; Ollama cuts in silence, which shows only in its usage."""

@@ -1,0 +1,286 @@
+"""From a backend's bytes to the client's: one row a rule, and the same bytes whatever the cuts."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.backends.inbound import DONE, Stream, Whole
+from app.core.chat import ChatRequest
+from app.core.types import Usage
+from app.errors import UpstreamFault, UpstreamMalformed, UpstreamUnavailable
+
+Json = dict[str, Any]
+USAGE = {"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 13, "prompt_tokens_details": {"cached_tokens": 3}}
+
+
+def request(usage: bool = False, **body: Any) -> ChatRequest:
+    options = {"stream_options": {"include_usage": True}} if usage else {}
+    return ChatRequest("chat", {"messages": [{"role": "user", "content": "hi"}], "stream": True, **options, **body})
+
+
+def stream(usage: bool = False, own_ids: bool = False, forced: str | None = None) -> Stream:
+    return Stream(request(usage), "rid", own_ids, forced)
+
+
+def chunk(delta: Json | None = None, finish: str | None = None, **more: Any) -> bytes:
+    choice = {"index": 0, "delta": delta if delta is not None else {}, "finish_reason": finish}
+    return b"data: " + orjson.dumps({"id": "chatcmpl-7", "model": "m", "choices": [choice], **more}) + b"\n\n"
+
+
+def last(usage: Json | None = None) -> bytes:
+    return chunk({}, "stop") + (chunk_of_usage(usage) if usage else b"")
+
+
+def chunk_of_usage(usage: Json) -> bytes:
+    return b"data: " + orjson.dumps({"id": "chatcmpl-7", "model": "m", "choices": [], "usage": usage}) + b"\n\n"
+
+
+def through(one: Stream, *pieces: bytes) -> bytes:
+    return b"".join(one.feed(piece) for piece in pieces) + one.finish()
+
+
+def events(data: bytes) -> list[Any]:
+    return [orjson.loads(block[6:]) for block in data.split(b"\n\n") if block and block != b"data: [DONE]"]
+
+
+def test_ordinary_events_pass_byte_for_byte() -> None:
+    """Nothing is re-modelled; [DONE] is ours and there is one."""
+    sent = chunk({"role": "assistant", "content": ""}) + chunk({"content": "a"}) + chunk({"content": "b"}) + last()
+    for ending in (b"", DONE, DONE + DONE):
+        assert through(stream(), sent + ending) == sent + DONE
+
+
+def test_nothing_is_given_before_something_usable() -> None:
+    """A role alone is no answer yet: until then another backend may take over."""
+    one = stream()
+    assert one.feed(chunk({"role": "assistant", "content": ""})) == b""
+    assert one.feed(chunk({"content": "a"})).count(b"data: ") == 2
+
+
+@pytest.mark.parametrize("place", ["own chunk", "finish chunk", "before the finish"])
+@pytest.mark.parametrize("wanted", [True, False])
+def test_usage_is_taken_wherever_it_stands(place: str, wanted: bool) -> None:
+    """Once, in an event of its own, just before the end; or nowhere if nobody asked."""
+    body = {
+        "own chunk": chunk({"content": "a"}) + last(USAGE),
+        "finish chunk": chunk({"content": "a"}) + chunk({}, "stop", usage=USAGE),
+        "before the finish": chunk({"content": "a"}, usage=USAGE) + last(),
+    }[place]
+    one = stream(usage=wanted)
+    out = events(through(one, body))
+    assert one.usage == Usage(9, 4, 3)
+    carriers = [event for event in out if event.get("usage")]
+    assert len(carriers) == int(wanted)
+    if wanted:
+        assert out[-1]["usage"] == USAGE
+        assert out[-1]["choices"] == []
+
+
+def test_zero_usage_on_every_event_is_not_usage() -> None:
+    """Ollama's completions carry it."""
+    zero = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+    one = stream()
+    out = through(one, chunk({"content": "abcd"}, usage=zero), chunk({}, "stop", usage=zero))
+    assert b"usage" not in out
+    assert one.final_usage().estimated
+
+
+def test_missing_usage_is_estimated_and_given_if_asked_for() -> None:
+    """A client that counts on it gets one, made from the text."""
+    out = events(through(stream(usage=True), chunk({"content": "four words of text"}), last()))
+    assert out[-1]["usage"]["completion_tokens"] > 0
+
+
+@pytest.mark.parametrize("body", [b"", chunk({"content": "a"}), chunk({"content": "a"}) + DONE, DONE, b": ping\n\n"])
+def test_an_end_without_a_finish_reason_is_a_fault(body: bytes) -> None:
+    """Ollama's silent cut looks like success to most clients."""
+    one = stream()
+    one.feed(body)
+    with pytest.raises(UpstreamMalformed):
+        one.finish()
+
+
+@pytest.mark.parametrize("error", [{"message": "boom", "code": 500}, "boom"])
+def test_an_error_event_is_a_fault_after_what_came_before_it(error: Any) -> None:
+    """Good events of the same read are still given."""
+    one = stream()
+    bad = b"data: " + orjson.dumps({"error": error}) + b"\n\n"
+    assert one.feed(chunk({"content": "a"}) + bad) == chunk({"content": "a"})
+    with pytest.raises(UpstreamUnavailable):
+        one.feed(chunk({"content": "b"}))
+    with pytest.raises(UpstreamUnavailable):
+        stream().feed(bad)
+
+
+def test_ids_that_collide_become_one_of_ours() -> None:
+    """The same for the whole answer, and for no other."""
+    ids = {
+        event["id"] for event in events(through(stream(own_ids=True), *[chunk({"content": x}) for x in "abcd"], last()))
+    }
+    assert ids == {"chatcmpl-rid"}
+
+
+@pytest.mark.parametrize(("said", "meant"), [("stop_sequence", "stop"), ("eos_token", "stop"), ("length", "length")])
+def test_finish_reasons_in_openais_words(said: str, meant: str) -> None:
+    """Other words are passed as they are."""
+    out = events(through(stream(), chunk({"content": "a"}), chunk({}, said)))
+    assert out[-1]["choices"][0]["finish_reason"] == meant
+
+
+def test_a_stop_after_tool_deltas_is_tool_calls() -> None:
+    """TGI says stop there."""
+    call = {"tool_calls": [{"index": 0, "id": "x", "function": {"name": "f", "arguments": "{}"}}]}
+    assert events(through(stream(), chunk(call), last()))[-1]["choices"][0]["finish_reason"] == "tool_calls"
+
+
+@pytest.mark.parametrize("name", ["reasoning", "reasoning_content"])
+def test_reasoning_has_both_its_names(name: str) -> None:
+    """Clients read one or the other."""
+    delta = events(through(stream(), chunk({name: "hm"}), last()))[0]["choices"][0]["delta"]
+    assert delta["reasoning"] == delta["reasoning_content"] == "hm"
+
+
+def test_a_forced_call_written_as_json_becomes_a_call() -> None:
+    """Piece by piece, with one id and the function's name first."""
+    out = events(through(stream(forced="f"), chunk({"content": '{"a"'}), chunk({"content": ":1}"}), last()))
+    calls = [event["choices"][0]["delta"]["tool_calls"][0] for event in out[:-1]]
+    assert calls[0]["function"] == {"name": "f", "arguments": '{"a"'}
+    assert calls[0]["id"]
+    assert "".join(call["function"]["arguments"] for call in calls) == '{"a":1}'
+    assert out[-1]["choices"][0]["finish_reason"] == "tool_calls"
+
+
+def test_every_choice_must_finish() -> None:
+    """With n > 1 one finished choice does not make an answer."""
+    one = stream()
+    both = [{"index": index, "delta": {"content": "x"}, "finish_reason": None} for index in (0, 1)]
+    one.feed(b"data: " + orjson.dumps({"choices": both}) + b"\n\n" + last())
+    with pytest.raises(UpstreamMalformed):
+        one.finish()
+
+
+TEXTS = st.lists(st.text(max_size=6) | st.sampled_from(['"', "\\", "\u2028", "中文", '{"error":1}']), max_size=12)
+
+
+@settings(max_examples=150)
+@given(texts=TEXTS, cuts=st.lists(st.integers(0, 4000), max_size=30), own=st.booleans(), usage=st.booleans())
+def test_any_cuts_give_the_same_bytes(texts: list[str], cuts: list[int], own: bool, usage: bool) -> None:
+    """Also inside a multibyte character, and whether events are read or passed on unread."""
+    pieces = [chunk({"content": text}) for text in ["first", *texts]] + [last(USAGE), DONE]
+    raw = b"".join(pieces)
+    places = sorted({min(cut, len(raw)) for cut in cuts})
+    parts = [raw[start:end] for start, end in zip([0, *places], [*places, len(raw)], strict=True)]
+    whole = through(stream(usage, own), raw)
+    assert through(stream(usage, own), *parts) == whole
+    assert through(stream(usage, own), *pieces) == whole
+    said = [event["choices"][0]["delta"].get("content", "") for event in events(whole) if event["choices"]]
+    assert "".join(said) == "".join(["first", *texts])
+
+
+KEYS = [
+    "choices",
+    "delta",
+    "message",
+    "index",
+    "finish_reason",
+    "usage",
+    "error",
+    "content",
+    "tool_calls",
+    "id",
+    "model",
+    "data",
+]
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=300)
+@given(value=JSON)
+def test_odd_answers_raise_nothing_but_faults(value: Any) -> None:
+    """Whatever a broken backend sends, it is a fault of ours to name, never an accident."""
+    raw = orjson.dumps(value)
+    with contextlib.suppress(UpstreamFault):
+        through(stream(), b"data: " + raw + b"\n\n")
+    with contextlib.suppress(UpstreamFault):
+        whole().shape(raw)
+
+
+def whole(forced: str | None = None, own_ids: bool = False) -> Whole:
+    return Whole(ChatRequest("chat", {"messages": [{"role": "user", "content": "hi"}]}), "rid", own_ids, forced)
+
+
+def answer(message: Json, finish: str | None = "stop", **more: Any) -> bytes:
+    choice = {"index": 0, "message": {"role": "assistant", **message}, "finish_reason": finish}
+    return orjson.dumps({"id": "chatcmpl-1", "model": "m", "choices": [choice], "usage": USAGE, **more})
+
+
+def test_an_ordinary_answer_passes_byte_for_byte() -> None:
+    """Usage is read, nothing is written."""
+    one, body = whole(), answer({"content": "x"}, extra={"kept": True})
+    assert one.shape(body) is body
+    assert (one.usage, one.model) == (Usage(9, 4, 3), "m")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>",
+        b'{"id":',
+        b"[]",
+        b"{}",
+        b'{"choices":[]}',
+        b'{"choices":[{}]}',
+        b'{"choices":1}',
+        b'{"error":{"message":"x"}}',
+        answer({"content": "x"}, None),
+    ],
+)
+def test_a_200_that_cannot_be_used_is_a_fault(body: bytes) -> None:
+    """Nothing, a page, half of it, an error object, no finish reason: another backend may still answer."""
+    with pytest.raises(UpstreamFault):
+        whole().shape(body)
+
+
+def test_tool_calls_without_a_finish_reason_are_finished() -> None:
+    """The calls are there, so the answer is complete."""
+    call = {"id": "x", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    shaped = orjson.loads(whole().shape(answer({"content": None, "tool_calls": [call]}, None)))
+    assert shaped["choices"][0]["finish_reason"] == "tool_calls"
+
+
+def test_a_whole_forced_call_becomes_a_call() -> None:
+    """Content that is the arguments moves to where clients look."""
+    shaped = orjson.loads(whole(forced="f").shape(answer({"content": '{"a":1}'})))
+    message = shaped["choices"][0]["message"]
+    assert message["content"] is None
+    assert message["tool_calls"][0]["function"] == {"name": "f", "arguments": '{"a":1}'}
+    assert shaped["choices"][0]["finish_reason"] == "tool_calls"
+
+
+def test_an_answer_that_cannot_be_written_again_is_a_fault() -> None:
+    """It nests deeper than the writer goes, though it could be read."""
+    deep = b"[" * 500 + b"]" * 500
+    body = b'{"id":"x","choices":[{"message":{"content":"a"},"finish_reason":"stop"}],"more":' + deep + b"}"
+    with pytest.raises(UpstreamMalformed):
+        whole(own_ids=True).shape(body)
+
+
+def test_embeddings_are_not_touched() -> None:
+    """Also where they are base64."""
+    body = orjson.dumps(
+        {"object": "list", "data": [{"embedding": "AAAA"}], "model": "e", "usage": {"prompt_tokens": 3}}
+    )
+    one = Whole(ChatRequest("embedding", {"input": "x"}), "rid", True, None)
+    assert one.shape(body) is body
+    assert one.usage == Usage(3, 0)

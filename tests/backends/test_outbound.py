@@ -1,0 +1,199 @@
+"""The body each kind gets: one row a rule, the client's own body untouched."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from app.backends.outbound import forced_function, outbound, thinking_fields
+from app.backends.quirks import BY_KIND
+from app.core.chat import ChatRequest
+from app.core.types import Api
+
+Json = dict[str, Any]
+HELLO: list[Json] = [{"role": "user", "content": "hello"}]
+TOOL: Json = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}
+OTHER: Json = {"type": "function", "function": {"name": "g"}}
+NAMED: Json = {"type": "function", "function": {"name": "f"}}
+SCHEMA: Json = {"type": "json_schema", "json_schema": {"name": "n", "strict": True, "schema": {"type": "object"}}}
+
+
+def sent(
+    kind: str, *, api: Api = "chat", noted: list[str] | None = None, thinking: Json | None = None, **body: Any
+) -> Json:
+    if api == "chat":
+        body.setdefault("messages", HELLO)
+    before = copy.deepcopy(body)
+    request = ChatRequest(api, body)
+    notes: list[str] = noted if noted is not None else []
+    result = outbound(request, "its-name", BY_KIND[kind], thinking or {}, notes.append)
+    assert body == before  # another backend may get it next
+    return result
+
+
+@pytest.mark.parametrize("kind", BY_KIND)
+def test_the_model_is_the_backends_own_name(kind: str) -> None:
+    """Whatever the client called it."""
+    assert sent(kind, model="auto")["model"] == "its-name"
+
+
+@pytest.mark.parametrize("kind", [kind for kind in BY_KIND if kind != "transformers"])
+def test_unknown_fields_pass(kind: str) -> None:
+    """Sampling parameters of one server or another are none of our business."""
+    assert sent(kind, top_k=40, min_p=0.1, extra={"a": [1]})["extra"] == {"a": [1]}
+
+
+def test_transformers_gets_only_what_it_accepts() -> None:
+    """It answers 422 to anything else; what was left out is counted."""
+    noted: list[str] = []
+    body = sent("transformers", noted=noted, top_k=40, seed=1)
+    assert "top_k" not in body
+    assert body["seed"] == 1
+    assert noted == ["unknown"]
+
+
+@pytest.mark.parametrize(("kind", "asked"), [(kind, kind != "transformers") for kind in BY_KIND])
+def test_usage_is_always_asked_for_on_streams(kind: str, asked: bool) -> None:
+    """Except where it comes anyway; the client's other options stay."""
+    body = sent(kind, stream=True, stream_options={"include_obfuscation": False})
+    if asked:
+        assert body["stream_options"] == {"include_obfuscation": False, "include_usage": True}
+    else:
+        assert "stream_options" not in body
+
+
+def test_stream_options_without_a_stream_are_left_out() -> None:
+    """vLLM answers 400 to them."""
+    assert "stream_options" not in sent("vllm", stream_options={"include_usage": True})
+
+
+def test_ollama_gets_the_old_name_of_the_limit() -> None:
+    """It ignores max_completion_tokens without a word."""
+    body = sent("ollama", max_completion_tokens=7)
+    assert body["max_tokens"] == 7
+    assert "max_completion_tokens" not in body
+
+
+@pytest.mark.parametrize(("kind", "role"), [("openai", "developer"), ("ollama", "system"), ("vllm", "system")])
+def test_developer_is_system_where_it_is_not_known(kind: str, role: str) -> None:
+    """OpenAI's newer role."""
+    assert sent(kind, messages=[{"role": "developer", "content": "x"}])["messages"][0]["role"] == role
+
+
+def test_ollama_gets_one_text_instead_of_parts() -> None:
+    """It would make a message of each part."""
+    parts = [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]
+    assert sent("ollama", messages=[{"role": "user", "content": parts}])["messages"][0]["content"] == "one\ntwo"
+    assert sent("vllm", messages=[{"role": "user", "content": parts}])["messages"][0]["content"] == parts
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "there"),
+    [("ollama", "reasoning_content", "reasoning"), ("llama-cpp", "reasoning", "reasoning_content")],
+)
+def test_reasoning_in_history_has_the_servers_name(kind: str, given: str, there: str) -> None:
+    """Under the other name it would be dropped."""
+    message = {"role": "assistant", "content": "x", given: "thoughts"}
+    assert sent(kind, messages=[*HELLO, message])["messages"][1] == {
+        "role": "assistant",
+        "content": "x",
+        there: "thoughts",
+    }
+
+
+def test_tgi_takes_stop_as_a_list() -> None:
+    """A bare string does not deserialise there."""
+    assert sent("tgi", stop="END")["stop"] == ["END"]
+    assert sent("vllm", stop="END")["stop"] == "END"
+
+
+@pytest.mark.parametrize(
+    ("given", "there"),
+    [
+        (SCHEMA, {"type": "json_schema", "value": {"name": "n", "schema": {"type": "object"}}}),
+        ({"type": "json_object"}, {"type": "json_object", "value": {"type": "object"}}),
+        ({"type": "text"}, None),
+    ],
+)
+def test_tgi_has_its_own_spelling_of_formats(given: Json, there: Json | None) -> None:
+    """The schema stands under `value`; plain text has no name."""
+    assert sent("tgi", response_format=given).get("response_format") == there
+
+
+def test_tgi_never_sees_a_presence_penalty() -> None:
+    """It would read it as a repetition penalty of value + 2."""
+    noted: list[str] = []
+    assert "presence_penalty" not in sent("tgi", noted=noted, presence_penalty=0.5)
+    assert noted == ["presence_penalty"]
+
+
+def test_no_tool_is_emulated_by_dropping_the_tools() -> None:
+    """Ollama ignores tool_choice, so `none` would still call."""
+    body = sent("ollama", tools=[TOOL], tool_choice="none", parallel_tool_calls=False)
+    assert not body.keys() & {"tools", "tool_choice", "parallel_tool_calls"}
+
+
+@pytest.mark.parametrize(("tools", "choice"), [([TOOL, OTHER], NAMED), ([TOOL], "required")])
+def test_a_named_tool_is_emulated_by_its_schema(tools: list[Json], choice: Any) -> None:
+    """That tool alone, and its parameters as response format."""
+    body = sent("ollama", tools=tools, tool_choice=choice)
+    assert body["tools"] == [TOOL]
+    assert "tool_choice" not in body
+    assert body["response_format"]["json_schema"]["schema"] == TOOL["function"]["parameters"]
+    request = ChatRequest("chat", {"messages": HELLO, "tools": tools, "tool_choice": choice})
+    assert forced_function(request, BY_KIND["ollama"]) == "f"
+    assert forced_function(request, BY_KIND["vllm"]) is None
+
+
+def test_tool_choice_passes_where_it_is_honoured() -> None:
+    """vLLM does it itself."""
+    assert sent("vllm", tools=[TOOL], tool_choice=NAMED)["tool_choice"] == NAMED
+
+
+def test_what_is_ignored_is_counted() -> None:
+    """Operators see what their users miss; nulls are no wishes."""
+    noted: list[str] = []
+    sent("ollama", noted=noted, parallel_tool_calls=False, logit_bias={}, verbosity=None)
+    assert sorted(noted) == ["logit_bias", "parallel_tool_calls"]
+
+
+def test_one_prompt_in_a_list_is_one_prompt() -> None:
+    """Ollama takes a string only; several prompts go elsewhere, by capability."""
+    assert sent("ollama", api="completion", prompt=["once"])["prompt"] == "once"
+
+
+def test_embeddings_pass_but_for_the_model() -> None:
+    """Base64 is asked for by openai-python itself."""
+    body = sent("ollama", api="embedding", input=["a"], encoding_format="base64")
+    assert body == {"model": "its-name", "input": ["a"], "encoding_format": "base64"}
+
+
+OFF = {"chat_template_kwargs": {"enable_thinking": False}}
+
+
+@pytest.mark.parametrize(
+    ("kind", "reasoning", "thinks", "fields"),
+    [
+        ("ollama", "off", True, {"reasoning_effort": "none"}),
+        ("ollama", "low", True, {"reasoning_effort": "low"}),
+        ("ollama", "low", None, {}),  # an effort is an error for a model that does not think
+        ("ollama", "off", False, {}),
+        ("ollama", "pass", True, {}),
+        ("vllm", "off", None, OFF),
+        ("transformers", "off", None, OFF),
+        ("llama-cpp", "off", None, {"reasoning_effort": "none"}),
+        ("tgi", "off", None, {}),
+    ],
+)
+def test_how_a_backend_is_told_to_think_less(kind: str, reasoning: str, thinks: bool | None, fields: Json) -> None:
+    """Thinking models think by default and would spend hundreds of tokens on a greeting."""
+    assert thinking_fields(BY_KIND[kind], reasoning, thinks) == fields
+
+
+def test_the_clients_own_wish_about_thinking_wins() -> None:
+    """The config sets a default only."""
+    body = sent("ollama", thinking={"reasoning_effort": "none"}, reasoning_effort="high")
+    assert body["reasoning_effort"] == "high"
+    assert sent("ollama", thinking={"reasoning_effort": "none"})["reasoning_effort"] == "none"
