@@ -1,0 +1,143 @@
+"""The adapter over a hand-written client: what is sent, what is judged, what is given back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import orjson
+import pytest
+
+from app.backends.http_client import HttpClient
+from app.backends.openai_http import OpenAIBackend, Wiring
+from app.backends.quirks import BY_KIND
+from app.core.chat import ChatRequest
+from app.core.types import BackendSpec, Facts
+from app.errors import UpstreamFault, UpstreamMalformed, UpstreamRejected
+
+CHAT: dict[str, Any] = {"messages": [{"role": "user", "content": "hi"}]}
+WHOLE = b'{"id":"x","model":"m","choices":[{"index":0,"message":{"content":"a"},"finish_reason":"stop"}]}'
+EVENTS = (
+    b'data: {"id":"x","choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}]}\n\n',
+    b'data: {"id":"x","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n',
+    b"data: [DONE]\n\n",
+)
+
+
+class FakeReply:
+    def __init__(self, status: int, pieces: tuple[bytes, ...], headers: Mapping[str, str]) -> None:
+        self.status = status
+        self.closed = False
+        self._pieces = list(pieces)
+        self._headers = headers
+
+    def header(self, name: str) -> str | None:
+        return self._headers.get(name)
+
+    async def read(self) -> bytes:
+        return b"".join(self._pieces)
+
+    async def chunk(self) -> bytes:
+        return self._pieces.pop(0) if self._pieces else b""
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class FakeClient:
+    """Gives one reply, and keeps what was posted."""
+
+    def __init__(self, status: int = 200, *pieces: bytes, kind: str = "application/json", **headers: str) -> None:
+        self.reply = FakeReply(status, pieces, {"content-type": kind, **headers})
+        self.posted: list[tuple[str, Mapping[str, str], dict[str, Any]]] = []
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> FakeReply:
+        self.posted.append((url, headers, orjson.loads(body)))
+        return self.reply
+
+
+def backend(client: FakeClient, base_url: str = "http://box:1", kind: str = "vllm", **facts: Any) -> OpenAIBackend:
+    async def warming() -> bool:
+        return True
+
+    wiring = Wiring(cast(HttpClient, client), BY_KIND[kind], "its-key", lambda name, field: None, warming)
+    return OpenAIBackend(BackendSpec("one", kind, "local", base_url, "m"), wiring, Facts("ready", **facts))
+
+
+@pytest.mark.parametrize("base", ["http://box:1", "http://box:1/", "http://box:1/v1", "http://box:1/v1/"])
+async def test_the_address_is_right_however_the_base_is_written(base: str) -> None:
+    """With or without /v1; each API at its own path."""
+    client = FakeClient(200, WHOLE)
+    await backend(client, base).send(ChatRequest("chat", CHAT), "rid")
+    assert client.posted[0][0] == "http://box:1/v1/chat/completions"
+
+
+async def test_it_sends_its_own_key_and_the_request_id() -> None:
+    """Nothing of the client's headers, nothing compressed."""
+    client = FakeClient(200, WHOLE)
+    await backend(client).send(ChatRequest("chat", CHAT), "rid")
+    headers = client.posted[0][1]
+    assert headers["authorization"] == "Bearer its-key"
+    assert headers["x-request-id"] == "rid"
+    assert headers["accept-encoding"] == "identity"
+
+
+async def test_a_whole_answer_is_given_once() -> None:
+    """Then the end; model and usage are known."""
+    reply = await backend(FakeClient(200, WHOLE)).send(ChatRequest("chat", CHAT), "rid")
+    assert await reply.read() == WHOLE
+    assert await reply.read() is None
+    assert reply.model == "m"
+    assert reply.usage is not None
+    assert reply.usage.estimated
+
+
+async def test_a_stream_is_given_as_it_comes() -> None:
+    """Up to one [DONE], and a clean end after it."""
+    client = FakeClient(200, *EVENTS, kind="text/event-stream")
+    reply = await backend(client).send(ChatRequest("chat", {**CHAT, "stream": True}), "rid")
+    given = []
+    while (piece := await reply.read()) is not None:
+        given.append(piece)
+    assert b"".join(given) == b"".join(EVENTS)
+    assert client.posted[0][2]["stream_options"] == {"include_usage": True}
+
+
+async def test_a_refusal_is_judged_and_its_connection_dropped() -> None:
+    """Before anything was given out."""
+    client = FakeClient(422, b'{"error":{"message":"stop must be a list"}}')
+    with pytest.raises(UpstreamRejected, match="stop must be a list"):
+        await backend(client).send(ChatRequest("chat", CHAT), "rid")
+    assert client.reply.closed
+
+
+@pytest.mark.parametrize("body", [b'{"error":{"message":"x"}}', WHOLE, b""])
+async def test_json_where_a_stream_was_asked_for_is_a_fault(body: bytes) -> None:
+    """Under a 200 too."""
+    with pytest.raises(UpstreamFault):
+        await backend(FakeClient(200, body)).send(ChatRequest("chat", {**CHAT, "stream": True}), "rid")
+
+
+async def test_a_page_where_events_should_be_is_a_fault() -> None:
+    """It ends without a finish reason."""
+    client = FakeClient(200, b"<html></html>", kind="text/html")
+    reply = await backend(client).send(ChatRequest("chat", {**CHAT, "stream": True}), "rid")
+    with pytest.raises(UpstreamMalformed):
+        await reply.read()
+
+
+def test_capabilities_are_narrowed_by_what_was_learned() -> None:
+    """A model without vision has none, whatever its kind can do; what the kind cannot, no model adds."""
+    assert "vision" in backend(FakeClient(), kind="ollama").capabilities
+    assert "vision" not in backend(FakeClient(), kind="ollama", capabilities=frozenset({"tools"})).capabilities
+    assert "n" not in backend(FakeClient(), kind="ollama", capabilities=frozenset({"n"})).capabilities
+
+
+async def test_closing_reaches_the_connection() -> None:
+    """At once, and as often as one likes."""
+    client = FakeClient(200, *EVENTS, kind="text/event-stream")
+    reply = await backend(client).send(ChatRequest("chat", {**CHAT, "stream": True}), "rid")
+    reply.close()
+    reply.close()
+    assert client.reply.closed
+    assert await backend(client).warming()

@@ -1,0 +1,142 @@
+"""What probing teaches about each kind, and that it neither loads a model nor wakes an endpoint."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from app.backends.probe import Asking, prewarm, probe, refresh, warming
+from app.backends.scripted import Endpoint, Kind, Model, Scripted, serve
+from app.core.types import BackendSpec, Zone
+
+KINDS: list[Kind] = ["ollama", "vllm", "llama-cpp", "tgi", "transformers", "openai"]
+LEARNED = {"ollama", "vllm", "llama-cpp", "tgi"}
+
+
+def asking(
+    url: str, kind: str, zone: Zone = "local", model: str = "m", spec_kind: str | None = None, **more: object
+) -> Asking:
+    return Asking(BackendSpec("one", spec_kind or kind, zone, url, model), kind, **more)  # type: ignore[arg-type]
+
+
+def generated(scripted: Scripted) -> int:
+    return scripted.seen.requests
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_state_and_window_are_learned(kind: Kind) -> None:
+    """Where the server tells its window; a model is never asked anything."""
+    scripted = Scripted(Model(imitates=kind, name="m", context_window=8192))
+    async with serve(scripted) as url:
+        facts = await probe(asking(url, kind))
+    assert facts.state == "ready"
+    assert facts.context_window == (8192 if kind in LEARNED else None)
+    assert generated(scripted) == 0
+    assert scripted.seen.loads == 0
+
+
+async def test_an_ollama_that_is_not_loaded_stays_so() -> None:
+    """Its window is not known then: it is never the one the model was trained for."""
+    scripted = Scripted(Model(imitates="ollama", name="m", loaded=False))
+    async with serve(scripted) as url:
+        facts = await probe(asking(url, "ollama"))
+        assert (facts.state, facts.context_window) == ("ready", None)
+        assert await warming(asking(url, "ollama"))
+        await refresh(asking(url, "ollama", keep_alive=60.0))
+        assert scripted.seen.loads == 0
+        await prewarm(asking(url, "ollama", keep_alive=60.0))
+        assert scripted.seen.loads == 1
+        assert not await warming(asking(url, "ollama"))
+
+
+@pytest.mark.parametrize(("thinks", "tools", "vision"), [(True, False, True), (False, True, False)])
+async def test_an_ollama_models_abilities_are_learned(thinks: bool, tools: bool, vision: bool) -> None:
+    """From /api/show, which loads nothing."""
+    async with serve(Scripted(Model(imitates="ollama", name="m", thinks=thinks, tools=tools, vision=vision))) as url:
+        facts = await probe(asking(url, "ollama"))
+    assert facts.thinks is thinks
+    assert facts.capabilities is not None
+    assert ("tools" in facts.capabilities, "vision" in facts.capabilities) == (tools, vision)
+
+
+async def test_a_model_that_is_not_there_says_how_to_get_it() -> None:
+    """Down, with the command that cures it."""
+    async with serve(Scripted(Model(imitates="ollama", name="m"))) as url:
+        facts = await probe(asking(url, "ollama", model="other"))
+    assert facts.state == "down"
+    assert "ollama pull other" in (facts.problem or "")
+
+
+async def answering(body: bytes, status: bytes = b"200 OK") -> tuple[asyncio.Server, str]:
+    async def client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (status, len(body), body))
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(client, "127.0.0.1", 0)
+    return server, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+@pytest.mark.parametrize(("zone", "state"), [("local", "down"), ("remote", "ready")])
+async def test_a_cloud_model_is_refused_in_zone_local(zone: Zone, state: str) -> None:
+    """An Ollama that only passes the prompt on to its maker is not local."""
+    body = b'{"version":"1","models":[],"capabilities":["completion"],"remote_host":"https://ollama.com"}'
+    server, url = await answering(body)
+    async with server:
+        facts = await probe(asking(url, "ollama", zone))
+    assert facts.state == state
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"[]", b"null", b'{"data":[1]}', b'{"models":"x"}'])
+@pytest.mark.parametrize("kind", KINDS)
+async def test_odd_answers_are_a_state_not_an_error(kind: str, body: bytes) -> None:
+    """Whatever listens at that address."""
+    server, url = await answering(body)
+    async with server:
+        assert (await probe(asking(url, kind))).state in ("ready", "down")
+        assert await warming(asking(url, kind)) in (True, False)
+
+
+async def test_nobody_there_is_down() -> None:
+    """With a word about it, at once."""
+    facts = await probe(asking("http://127.0.0.1:1", "vllm"))
+    assert facts.state == "down"
+    assert "cannot be reached" in (facts.problem or "")
+
+
+async def test_a_wrong_key_is_named() -> None:
+    """By any server with a list of models."""
+    server, url = await answering(b"{}", b"401 Unauthorized")
+    async with server:
+        assert "key" in ((await probe(asking(url, "openai"))).problem or "")
+
+
+async def test_a_loading_llama_server_is_loading() -> None:
+    """503 until its weights are there."""
+    async with serve(Scripted(Model(imitates="llama-cpp", name="m", loaded=False, load=30.0))) as url:
+        assert (await probe(asking(url, "llama-cpp"))).state == "loading"
+
+
+@pytest.mark.parametrize(("state", "expected"), [("scaledToZero", "asleep"), ("paused", "down"), ("running", "ready")])
+async def test_an_endpoint_is_asked_without_waking_it(state: str, expected: str) -> None:
+    """Through its management API; its own address only while it runs anyway."""
+    endpoint = Endpoint("team", "large", state=state)
+    scripted = Scripted(Model(imitates="vllm", name="m", context_window=8192), endpoint)
+    async with serve(scripted) as url:
+        management = f"{url}/v2/endpoint/team/large"
+        facts = await probe(asking(url, "vllm", "remote", spec_kind="hf-endpoint", management=management))
+    assert facts.state == expected
+    assert endpoint.state == state
+    assert facts.context_window == (8192 if state == "running" else None)
+
+
+async def test_an_endpoint_without_management_is_left_alone() -> None:
+    """Any call to its own address might wake it."""
+    endpoint = Endpoint(state="scaledToZero")
+    scripted = Scripted(Model(imitates="vllm", name="m"), endpoint)
+    async with serve(scripted) as url:
+        facts = await probe(asking(url, "vllm", "remote", spec_kind="hf-endpoint"))
+    assert facts.state == "unknown"
+    assert endpoint.state == "scaledToZero"
