@@ -39,6 +39,7 @@ class ClientKey(Model):
     env: EnvName = Field(description="the name of the environment variable that holds the key")
     local_only: bool = False
     may_force_tier: bool = True
+    weight: Annotated[float, Field(gt=0)] = 1
 
 
 class Tier(Model):
@@ -79,6 +80,16 @@ class State(Model):
     kind: Literal["memory"] = "memory"
 
 
+class Records(Model):
+    """Part of the agreed shape; this version keeps no records yet and warns that it does not."""
+
+    kind: Literal["sqlite"] = "sqlite"
+    path: str = "data/records.db"
+    store_text: bool = False
+    keep_days: Annotated[int, Field(gt=0)] = 30
+    max_mb: Annotated[int, Field(gt=0)] = 500
+
+
 class GatewayConfig(Model):
     """One config, checked field by field; what spans fields is in `app.settings.checks`."""
 
@@ -92,6 +103,7 @@ class GatewayConfig(Model):
     routing: Routing = Routing()
     embeddings: Embeddings | None = None
     state: State = State()
+    records: Records | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -32,9 +32,9 @@ def test_two_backends_need_tiers() -> None:
     assert problems(TWO[: TWO.index("tiers:")])[0].startswith("tiers: missing: the tiers, cheapest first")
 
 
-def test_later_sections_are_unknown_yet() -> None:
-    """Nothing is accepted that does nothing."""
-    assert problems(OLLAMA + "records: {kind: sqlite}") == ["records: unknown key"]
+def test_mistyped_and_later_sections() -> None:
+    """A suggestion where one is near; redis comes later."""
+    assert problems(OLLAMA + "recods: {kind: sqlite}") == ["recods: unknown key; did you mean 'records'?"]
     assert "state.kind: must be 'memory'" in problems(OLLAMA + "state: {kind: redis}")[0]
 
 

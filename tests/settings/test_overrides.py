@@ -47,7 +47,7 @@ def test_the_rest_of_a_mapping_stays() -> None:
     [
         ("SMALLFIRST_SERVER_PORT", "SMALLFIRST_SERVER__PORT"),
         ("SMALLFIRST_BACKENDS__SMAL__MODEL", "SMALLFIRST_BACKENDS__SMALL__MODEL"),
-        ("SMALLFIRST_COLOUR", None),
+        ("SMALLFIRST_PINK_HUE", None),
     ],
 )
 def test_an_unknown_variable_is_a_warning(name: str, near: str | None) -> None:
