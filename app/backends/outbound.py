@@ -16,6 +16,10 @@ Body = dict[str, Any]
 Note = Callable[[str], None]
 Thinking = Mapping[str, Any]  # fields that set the default effort, empty if there is nothing to set
 
+_TEXTS = frozenset({"text", "refusal"})  # types of parts that are text, under the type's own name
+_VALUE = ("name", "schema")  # what TGI knows of a json_schema
+_SWITCHES = frozenset({"enable_thinking", "thinking", "reasoning_effort"})  # of chat templates
+
 
 def outbound(request: ChatRequest, model: str, quirks: Quirks, thinking: Thinking, note: Note) -> Body:
     """`model` is the id the backend knows; `thinking` is used only where the client says nothing about it."""
@@ -24,36 +28,42 @@ def outbound(request: ChatRequest, model: str, quirks: Quirks, thinking: Thinkin
         return body
     _usage(body, request, quirks)
     for name, there in quirks.rename:
-        if name in body:
-            body[there] = body.pop(name)
+        value = body.pop(name, None)
+        if value is not None:
+            body[there] = value
     if request.api == "chat":
         _chat(body, quirks, note)
-    elif isinstance(body["prompt"], list) and len(body["prompt"]) == 1 and isinstance(body["prompt"][0], str):
-        body["prompt"] = body["prompt"][0]
+    elif "prompt_list" not in quirks.has:
+        body["prompt"] = _only(body["prompt"])
     if quirks.stop == "list" and isinstance(body.get("stop"), str):
         body["stop"] = [body["stop"]]
     if thinking and request.api == "chat" and not _says_effort(body):
-        body.update(thinking)
+        _think(body, thinking)
     return _filtered(body, quirks, note)
 
 
 def thinking_fields(quirks: Quirks, reasoning: str, thinks: bool | None) -> Thinking:
     """How a backend is told to think less by default. A model known not to think is left alone."""
-    if reasoning == "pass" or thinks is False or quirks.effort == "none":
+    if reasoning == "pass" or thinks is False:
         return {}
-    if quirks.effort == "template":
-        return {"chat_template_kwargs": {"enable_thinking": False}} if reasoning == "off" else {}
-    if reasoning == "low" and thinks is None:
-        return {}  # an effort is an error for a model that does not think; "none" is not
-    return {"reasoning_effort": "none" if reasoning == "off" else "low"}
+    if reasoning == "off":
+        return quirks.off
+    return {} if quirks.wary and thinks is None else quirks.low
 
 
 def forced_function(request: ChatRequest, quirks: Quirks) -> str | None:
     """The name of the function whose call is emulated by a response format, if it is."""
-    if quirks.tool_choice or request.api != "chat":
-        return None
-    tool = named_tool(request.body)
+    tool = _emulated(request.body, quirks) if request.api == "chat" else None
     return tool["function"]["name"] if tool else None
+
+
+def _emulated(body: Body, quirks: Quirks) -> Body | None:
+    """The one tool that has to be called, if the backend ignores that and takes its schema as a format."""
+    if quirks.tool_choice or "tool_choice.named" not in quirks.has:
+        return None
+    tool = named_tool(body)
+    name = tool["function"].get("name") if tool else None
+    return tool if isinstance(name, str) and name else None
 
 
 def _usage(body: Body, request: ChatRequest, quirks: Quirks) -> None:
@@ -66,7 +76,7 @@ def _usage(body: Body, request: ChatRequest, quirks: Quirks) -> None:
 def _chat(body: Body, quirks: Quirks, note: Note) -> None:
     body["messages"] = [_message(message, quirks) for message in body["messages"]]
     if not quirks.tool_choice and "tool_choice" in body:
-        _emulate_choice(body, note)
+        _emulate_choice(body, quirks, note)
     wanted = body.get("response_format")
     if wanted is not None and quirks.formats == "value":
         _tag_by_value(body, wanted)
@@ -76,10 +86,9 @@ def _message(message: Body, quirks: Quirks) -> Body:
     """The same object unless a rule applies."""
     if message["role"] == "developer" and not quirks.developer:
         message = {**message, "role": "system"}
-    content = message.get("content")
-    if not quirks.text_parts and content.__class__ is list and all(part["type"] == "text" for part in content):
-        message = {**message, "content": "\n".join(str(part.get("text") or "") for part in content)}
-    if message["role"] == "assistant":
+    if not quirks.text_parts and message.get("content").__class__ is not str:
+        message = _with_one_text(message)
+    if message["role"] == "assistant" and quirks.reasoning is not None:
         other = "reasoning" if quirks.reasoning == "reasoning_content" else "reasoning_content"
         if other in message and quirks.reasoning not in message:
             message = {**message, quirks.reasoning: message[other]}
@@ -87,9 +96,25 @@ def _message(message: Body, quirks: Quirks) -> Body:
     return message
 
 
-def _emulate_choice(body: Body, note: Note) -> None:
+def _with_one_text(message: Body) -> Body:
+    """Parts of text become one, in the place of the first; nothing becomes an empty text."""
+    content = message.get("content")
+    if not content:
+        return message if message.get("tool_calls") and content is None else {**message, "content": ""}
+    texts = [part for part in content if part["type"] in _TEXTS]
+    text = "\n".join(str(part.get(part["type"]) or "") for part in texts)
+    if len(texts) == len(content):
+        return {**message, "content": text}
+    if len(texts) < 2:
+        return message
+    one = {"type": "text", "text": text}
+    others = [one if part is texts[0] else part for part in content if part is texts[0] or part["type"] not in _TEXTS]
+    return {**message, "content": others}
+
+
+def _emulate_choice(body: Body, quirks: Quirks, note: Note) -> None:
+    tool = _emulated(body, quirks)
     choice = body.pop("tool_choice")
-    tool = named_tool({**body, "tool_choice": choice})
     if choice == "none":
         body.pop("tools", None)
         body.pop("parallel_tool_calls", None)
@@ -105,19 +130,35 @@ def _emulate_choice(body: Body, note: Note) -> None:
 
 def _tag_by_value(body: Body, wanted: Body) -> None:
     """TGI's spelling: the schema stands under `value`; it has no word for plain text."""
-    kind = wanted.get("type")
-    if kind == "json_schema":
-        inner = wanted.get("json_schema") or {}
-        value = {key: inner[key] for key in ("name", "schema") if key in inner}
-        body["response_format"] = {"type": "json_schema", "value": value}
-    elif kind == "json_object":
-        body["response_format"] = {"type": "json_object", "value": wanted.get("schema") or {"type": "object"}}
-    elif kind == "text":
+    kind, inner = wanted.get("type"), wanted.get("json_schema")
+    if kind == "text":
         del body["response_format"]
+    elif "value" in wanted:
+        return  # its own spelling already
+    elif kind == "json_object":
+        body["response_format"] = {"type": kind, "value": wanted.get("schema") or {"type": "object"}}
+    elif kind == "json_schema" and isinstance(inner, dict):
+        body["response_format"] = {"type": kind, "value": {key: inner[key] for key in _VALUE if key in inner}}
+
+
+def _only(prompt: Any) -> Any:
+    """A list of one text is that text."""
+    return prompt[0] if isinstance(prompt, list) and len(prompt) == 1 and isinstance(prompt[0], str) else prompt
 
 
 def _says_effort(body: Body) -> bool:
-    return body.get("reasoning_effort") is not None or "chat_template_kwargs" in body or "reasoning" in body
+    """Does the client itself say whether or how much to think, in one of the ways that servers know?"""
+    template = body.get("chat_template_kwargs")
+    if isinstance(template, dict) and not template.keys().isdisjoint(_SWITCHES):
+        return True
+    return body.get("reasoning_effort") is not None or body.get("reasoning") is not None
+
+
+def _think(body: Body, thinking: Thinking) -> None:
+    """Say it; what else the client tells the template stays."""
+    for name, value in thinking.items():
+        own = body.get(name)
+        body[name] = {**value, **own} if isinstance(value, dict) and isinstance(own, dict) else value
 
 
 def _filtered(body: Body, quirks: Quirks, note: Note) -> Body:

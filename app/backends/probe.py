@@ -27,7 +27,7 @@ LOAD = httpx.Timeout(60.0, connect=2.0)  # a model that takes longer goes on loa
 
 _OLLAMA: Mapping[str, tuple[Capability, ...]] = {
     "vision": ("vision",),
-    "tools": ("tools", "tool_choice.none", "tool_choice.named"),
+    "tools": ("tools", "tool_choice.none", "tool_choice.named", "tools_with_format"),
 }
 _OLLAMA_ALWAYS: tuple[Capability, ...] = ("json_object", "json_schema", "logprobs", "tool_choice.none")
 _STATES: Mapping[str, State] = {

@@ -6,8 +6,9 @@ a word, the table says what the gateway does instead: map it, emulate it, or not
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, cast
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast
 
 from app.core.types import Capability
 
@@ -20,8 +21,9 @@ def _capabilities(names: str) -> frozenset[Capability]:
     return cast(frozenset[Capability], _fields(names))
 
 
+NO_THINKING: Mapping[str, Any] = {"chat_template_kwargs": {"enable_thinking": False}}
 EVERYTHING = _capabilities(
-    "vision vision_url audio tools tool_choice.none tool_choice.required tool_choice.named "
+    "vision vision_url audio tools tool_choice.none tool_choice.required tool_choice.named tools_with_format "
     "n json_object json_schema logprobs token_prompt prompt_list"
 )
 
@@ -34,8 +36,9 @@ class Quirks:
     fields it drops in silence, counted when a client sends one. `dropped`: fields it rejects or misreads.
     `accepted`: if set, any other field is rejected there. `formats`: how it spells response_format.
     `tool_choice`: False if it ignores it. `usage`: whether it must be asked for usage on streams.
-    `own_ids`: its answer ids are empty or collide. `reasoning`: the name of the field in history.
-    `effort`: how a default reasoning effort is said to it.
+    `own_ids`: its answer ids are empty or collide. `reasoning`: the name of the field in history, None if it
+    knows none. `off` and `low`: the fields that say so to it, empty if it has no words for it. `wary`: an effort
+    is an error there for a model that does not think; the effort "none" is not.
     """
 
     has: frozenset[Capability] = EVERYTHING
@@ -50,41 +53,55 @@ class Quirks:
     tool_choice: bool = True
     usage: Literal["ask", "always"] = "ask"
     own_ids: bool = False
-    reasoning: Literal["reasoning", "reasoning_content"] = "reasoning_content"
-    effort: Literal["effort", "template", "none"] = "none"
+    reasoning: Literal["reasoning", "reasoning_content"] | None = "reasoning_content"
+    off: Mapping[str, Any] = field(default_factory=dict)
+    low: Mapping[str, Any] = field(default_factory=dict)
+    wary: bool = False
 
 
-OPENAI = Quirks(developer=True, effort="effort")
+OPENAI = Quirks(developer=True, reasoning=None, off={"reasoning_effort": "none"}, low={"reasoning_effort": "low"})
 
 OLLAMA = Quirks(
-    has=_capabilities("vision tools tool_choice.none tool_choice.named json_object json_schema logprobs"),
+    has=_capabilities(
+        "vision tools tool_choice.none tool_choice.named tools_with_format json_object json_schema logprobs"
+    ),
     rename=(("max_completion_tokens", "max_tokens"),),
-    ignored=frozenset({"parallel_tool_calls", "logit_bias", "prediction", "service_tier", "store", "verbosity"}),
+    ignored=_fields(
+        "parallel_tool_calls logit_bias prediction service_tier store verbosity functions function_call modalities "
+        "web_search_options best_of echo top_k min_p chat_template_kwargs"
+    ),
     text_parts=False,  # it makes one message of each part
     tool_choice=False,
     own_ids=True,  # chatcmpl-<0..998>
     reasoning="reasoning",
-    effort="effort",
+    off={"reasoning_effort": "none"},
+    low={"reasoning_effort": "low"},
+    wary=True,
 )
 
-VLLM = Quirks(reasoning="reasoning", effort="template")
+VLLM = Quirks(reasoning="reasoning", off=NO_THINKING, low={"reasoning_effort": "low"})
 
-LLAMA_CPP = Quirks(has=EVERYTHING - _capabilities("audio"), effort="effort")
+LLAMA_CPP = Quirks(
+    has=EVERYTHING - _capabilities("audio"),
+    off={"reasoning_effort": "none"},
+    low={"reasoning_effort": "low"},
+)
 
 TGI = Quirks(
-    has=EVERYTHING - _capabilities("audio n prompt_list token_prompt"),
+    has=EVERYTHING - _capabilities("audio n prompt_list token_prompt tools_with_format"),
     rename=(("max_completion_tokens", "max_tokens"),),  # both at once are a duplicate field there
-    ignored=frozenset({"parallel_tool_calls", "reasoning_effort"}),
+    ignored=_fields("parallel_tool_calls reasoning_effort functions function_call"),
     dropped=frozenset({"presence_penalty"}),  # read as a repetition penalty of value + 2
     stop="list",
     formats="value",
     own_ids=True,  # empty
+    reasoning=None,
 )
 
 TRANSFORMERS = Quirks(
     has=_capabilities("vision vision_url audio tools tool_choice.none"),
     ignored=_fields(
-        "audio function_call functions logit_bias metadata modalities parallel_tool_calls "
+        "audio function_call functions metadata modalities parallel_tool_calls "
         "prediction presence_penalty reasoning_effort service_tier store top_logprobs user web_search_options"
     ),
     accepted=_fields(
@@ -96,7 +113,7 @@ TRANSFORMERS = Quirks(
     formats="none",
     tool_choice=False,
     usage="always",
-    effort="template",
+    off=NO_THINKING,
 )
 
 BY_KIND = {

@@ -193,6 +193,8 @@ def _needs(api: Api, body: dict[str, Any]) -> Iterator[Capability]:
     wanted = (body.get("response_format") or {}).get("type")
     if isinstance(wanted, str) and wanted in _FORMAT_NEEDS:
         yield _FORMAT_NEEDS[wanted]
+        if api == "chat" and body.get("tools"):
+            yield "tools_with_format"
     if body.get("logprobs"):
         yield "logprobs"
 

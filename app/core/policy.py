@@ -180,7 +180,7 @@ def _moved(
 
 
 def _param_of(need: str) -> str:
-    if need.startswith("json_"):
+    if need.startswith("json_") or need == "tools_with_format":
         return "response_format"
     return {
         "vision": "messages",

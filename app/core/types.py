@@ -34,6 +34,7 @@ Capability = Literal[
     "tool_choice.none",
     "tool_choice.required",
     "tool_choice.named",
+    "tools_with_format",
     "n",
     "json_object",
     "json_schema",

@@ -18,6 +18,10 @@ TOOL: Json = {"type": "function", "function": {"name": "f", "parameters": {"type
 OTHER: Json = {"type": "function", "function": {"name": "g"}}
 NAMED: Json = {"type": "function", "function": {"name": "f"}}
 SCHEMA: Json = {"type": "json_schema", "json_schema": {"name": "n", "strict": True, "schema": {"type": "object"}}}
+ONE: Json = {"type": "text", "text": "one"}
+TWO: Json = {"type": "text", "text": "two"}
+IMAGE: Json = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+CALL: Json = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 
 
 def sent(
@@ -69,10 +73,20 @@ def test_stream_options_without_a_stream_are_left_out() -> None:
     assert "stream_options" not in sent("vllm", stream_options={"include_usage": True})
 
 
-def test_ollama_gets_the_old_name_of_the_limit() -> None:
-    """It ignores max_completion_tokens without a word."""
-    body = sent("ollama", max_completion_tokens=7)
-    assert body["max_tokens"] == 7
+@pytest.mark.parametrize("kind", ["ollama", "tgi"])
+@pytest.mark.parametrize(
+    ("given", "there"),
+    [
+        ({"max_completion_tokens": 7}, 7),
+        ({"max_completion_tokens": 7, "max_tokens": 9}, 7),
+        ({"max_completion_tokens": None, "max_tokens": 9}, 9),
+        ({"max_completion_tokens": None}, None),
+    ],
+)
+def test_the_newer_limit_goes_by_the_older_name(kind: str, given: Json, there: int | None) -> None:
+    """Ollama ignores max_completion_tokens without a word, TGI takes both for one field that stands twice."""
+    body = sent(kind, **given)
+    assert body.get("max_tokens") == there
     assert "max_completion_tokens" not in body
 
 
@@ -84,9 +98,30 @@ def test_developer_is_system_where_it_is_not_known(kind: str, role: str) -> None
 
 def test_ollama_gets_one_text_instead_of_parts() -> None:
     """It would make a message of each part."""
-    parts = [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]
+    parts = [ONE, TWO]
     assert sent("ollama", messages=[{"role": "user", "content": parts}])["messages"][0]["content"] == "one\ntwo"
     assert sent("vllm", messages=[{"role": "user", "content": parts}])["messages"][0]["content"] == parts
+
+
+@pytest.mark.parametrize(
+    ("message", "content"),
+    [
+        ({"role": "user", "content": [ONE, IMAGE, TWO]}, [{"type": "text", "text": "one\ntwo"}, IMAGE]),
+        ({"role": "user", "content": [IMAGE, ONE]}, [IMAGE, ONE]),
+        ({"role": "user", "content": [IMAGE]}, [IMAGE]),
+        ({"role": "tool", "tool_call_id": "c", "content": [ONE, TWO]}, "one\ntwo"),
+        ({"role": "assistant", "content": [ONE, {"type": "refusal", "refusal": "no"}]}, "one\nno"),
+        ({"role": "user", "content": [{"type": "text", "text": None}]}, ""),
+        ({"role": "user", "content": []}, ""),
+        ({"role": "assistant", "content": None}, ""),
+        ({"role": "assistant"}, ""),
+        ({"role": "assistant", "content": None, "tool_calls": []}, ""),
+        ({"role": "assistant", "content": None, "tool_calls": [CALL]}, None),
+    ],
+)
+def test_ollama_gets_contents_that_it_can_read(message: Json, content: Any) -> None:
+    """One text, pictures beside it; no null, which is an error there, unless there are calls."""
+    assert sent("ollama", messages=[message])["messages"][0]["content"] == content
 
 
 @pytest.mark.parametrize(
@@ -115,6 +150,9 @@ def test_tgi_takes_stop_as_a_list() -> None:
         (SCHEMA, {"type": "json_schema", "value": {"name": "n", "schema": {"type": "object"}}}),
         ({"type": "json_object"}, {"type": "json_object", "value": {"type": "object"}}),
         ({"type": "text"}, None),
+        ({"type": "json_object", "schema": {"a": 1}}, {"type": "json_object", "value": {"a": 1}}),
+        ({"type": "json_object", "value": {"a": 1}}, {"type": "json_object", "value": {"a": 1}}),
+        ({"type": "json_schema", "json_schema": "odd"}, {"type": "json_schema", "json_schema": "odd"}),
     ],
 )
 def test_tgi_has_its_own_spelling_of_formats(given: Json, there: Json | None) -> None:
@@ -147,6 +185,26 @@ def test_a_named_tool_is_emulated_by_its_schema(tools: list[Json], choice: Any) 
     assert forced_function(request, BY_KIND["vllm"]) is None
 
 
+@pytest.mark.parametrize(
+    ("kind", "tools", "choice"),
+    [
+        ("transformers", [TOOL], NAMED),  # it has no formats to force with
+        ("ollama", [{"type": "function", "function": {}}], "required"),  # there is nothing to name
+        ("ollama", [TOOL, OTHER], "required"),
+        ("ollama", [TOOL], {"type": "allowed_tools", "allowed_tools": {"mode": "auto"}}),
+    ],
+)
+def test_a_choice_that_cannot_be_emulated_is_counted(kind: str, tools: list[Json], choice: Any) -> None:
+    """The tools stay, nothing is forced, and an answer in words is not taken for a call."""
+    noted: list[str] = []
+    body = sent(kind, noted=noted, tools=tools, tool_choice=choice)
+    assert body["tools"] == tools
+    assert not body.keys() & {"tool_choice", "response_format"}
+    assert noted == ["tool_choice"]
+    request = ChatRequest("chat", {"messages": HELLO, "tools": tools, "tool_choice": choice})
+    assert forced_function(request, BY_KIND[kind]) is None
+
+
 def test_tool_choice_passes_where_it_is_honoured() -> None:
     """vLLM does it itself."""
     assert sent("vllm", tools=[TOOL], tool_choice=NAMED)["tool_choice"] == NAMED
@@ -162,6 +220,7 @@ def test_what_is_ignored_is_counted() -> None:
 def test_one_prompt_in_a_list_is_one_prompt() -> None:
     """Ollama takes a string only; several prompts go elsewhere, by capability."""
     assert sent("ollama", api="completion", prompt=["once"])["prompt"] == "once"
+    assert sent("vllm", api="completion", prompt=["once"])["prompt"] == ["once"]
 
 
 def test_embeddings_pass_but_for_the_model() -> None:
@@ -182,6 +241,10 @@ OFF = {"chat_template_kwargs": {"enable_thinking": False}}
         ("ollama", "off", False, {}),
         ("ollama", "pass", True, {}),
         ("vllm", "off", None, OFF),
+        ("vllm", "low", None, {"reasoning_effort": "low"}),
+        ("transformers", "low", None, {}),
+        ("openai", "low", None, {"reasoning_effort": "low"}),
+        ("ollama", "off", None, {"reasoning_effort": "none"}),
         ("transformers", "off", None, OFF),
         ("llama-cpp", "off", None, {"reasoning_effort": "none"}),
         ("tgi", "off", None, {}),
@@ -197,3 +260,19 @@ def test_the_clients_own_wish_about_thinking_wins() -> None:
     body = sent("ollama", thinking={"reasoning_effort": "none"}, reasoning_effort="high")
     assert body["reasoning_effort"] == "high"
     assert sent("ollama", thinking={"reasoning_effort": "none"})["reasoning_effort"] == "none"
+    own = {"enable_thinking": True}
+    assert sent("vllm", thinking=OFF, chat_template_kwargs=own)["chat_template_kwargs"] == own
+
+
+def test_the_clients_other_words_to_the_template_stay() -> None:
+    """The default is added to them."""
+    body = sent("vllm", thinking=OFF, chat_template_kwargs={"tone": "dry"})
+    assert body["chat_template_kwargs"] == {"tone": "dry", "enable_thinking": False}
+
+
+def test_the_older_functions_are_counted_where_they_are_dropped() -> None:
+    """They pass as they are: vLLM and OpenAI judge for themselves, Ollama drops them in silence."""
+    noted: list[str] = []
+    body = sent("ollama", noted=noted, functions=[{"name": "f"}], function_call="auto")
+    assert body["functions"] == [{"name": "f"}]
+    assert sorted(noted) == ["function_call", "functions"]

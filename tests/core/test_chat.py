@@ -129,6 +129,10 @@ NEEDS: list[tuple[dict[str, Any], set[str]]] = [
     ({"response_format": {"type": ["json_object"]}}, set()),
     ({"response_format": {"type": "json_object"}}, {"json_object"}),
     ({"response_format": {"type": "json_schema", "json_schema": {}}}, {"json_schema"}),
+    (
+        {"response_format": {"type": "json_object"}, "tools": [{"type": "function"}], "tool_choice": "none"},
+        {"json_object", "tool_choice.none", "tools_with_format"},
+    ),
     ({"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}]}]}, set()),
     (
         {"messages": [{"role": "user", "content": [{"type": "image_url"}, {"type": "input_audio"}]}]},
