@@ -25,6 +25,8 @@ _FINISH = {"stop_sequence": "stop", "eos_token": "stop", "eos": "stop", "tool_ca
 CASTS = 8  # moulds tried per stream; events that differ in more than their text are read one by one
 _CONTENT = re.compile(rb'("content": ?")[^"\\]+(?=")')
 _TEXT_KEYS = {"role", "content"}
+_USEFUL = ("content", "reasoning", "refusal", "audio", "function_call")  # and tool_calls
+_COMMON = ("id", "object", "created", "model", "system_fingerprint")
 ODD = "The backend's answer has not the shape of an answer."
 _ODD = (TypeError, AttributeError, KeyError, ValueError)  # what odd JSON does to code that expects the usual one
 Json = dict[str, Any]
@@ -33,13 +35,17 @@ Json = dict[str, Any]
 class Shaping:
     """What both forms of an answer share: the rules that change a choice, and what is learned on the way."""
 
-    __slots__ = ("_call_id", "_forced", "_id", "chars", "model", "request", "usage")
+    __slots__ = ("_call_id", "_forced", "_id", "_model", "chars", "model", "request", "usage")
 
-    def __init__(self, request: ChatRequest, request_id: str, own_ids: bool, forced: str | None) -> None:
+    def __init__(
+        self, request: ChatRequest, request_id: str, own_ids: bool, forced: str | None, model: str = ""
+    ) -> None:
+        """`model` is the id we asked for: it stands in an answer that names none."""
         prefix = "cmpl" if request.api == "completion" else "chatcmpl"
         self._id = f"{prefix}-{request_id}" if own_ids else None
         self._call_id = f"call_{request_id}"
         self._forced = forced
+        self._model = model
         self.request = request
         self.chars = 0  # UTF-8 bytes of the answer, for an estimate if usage never comes
         self.model: str | None = None
@@ -51,24 +57,31 @@ class Shaping:
             return self.usage
         return Usage(self.request.estimated_tokens(), (self.chars + 3) // 4, estimated=True)
 
-    def take_usage(self, said: Any) -> None:
+    def take_usage(self, said: Any) -> bool:
+        """True if it says something: some servers send zeros until they know."""
         if not isinstance(said, dict):
-            return
+            return False
         sent, made = said.get("prompt_tokens"), said.get("completion_tokens") or 0
         if isinstance(sent, int) and isinstance(made, int) and (sent or made):
             details = said.get("prompt_tokens_details")
             cached = details.get("cached_tokens") if isinstance(details, dict) else None
             self.usage = Usage(sent, made, cached if isinstance(cached, int) else 0)
+            return True
+        return False
 
     def head(self, answer: Json) -> bool:
         """Id and model; True if something was changed."""
         model = answer.get("model")
         if self.model is None and isinstance(model, str) and model:
             self.model = model
+        changed = False
+        if not model and self._model:
+            answer["model"] = self._model
+            changed = True
         if self._id is not None:
             answer["id"] = self._id
-            return True
-        return False
+            changed = True
+        return changed
 
     def text(self, part: Json) -> bool:
         """Reasoning under both names; True if something was changed. Counts what the answer says."""
@@ -131,28 +144,32 @@ class Stream(Shaping):
     """One streamed answer."""
 
     __slots__ = (
+        "_begun",
         "_called",
         "_casts",
         "_decoder",
         "_fault",
+        "_finished",
         "_given",
         "_held",
+        "_like",
         "_mould",
-        "_open",
-        "_seen",
         "_tools",
         "_usage_event",
         "done",
     )
 
-    def __init__(self, request: ChatRequest, request_id: str, own_ids: bool, forced: str | None) -> None:
-        super().__init__(request, request_id, own_ids, forced)
+    def __init__(
+        self, request: ChatRequest, request_id: str, own_ids: bool, forced: str | None, model: str = ""
+    ) -> None:
+        super().__init__(request, request_id, own_ids, forced, model)
         self._decoder = Decoder()
         self._held: list[bytes] = []
         self._given = False
-        self._open: set[int] = set()  # choices that have begun and not finished
-        self._seen = False  # any choice
-        self._tools = False
+        self._begun: set[int] = set()  # choices, by index
+        self._finished: set[int] = set()
+        self._tools: set[int] = set()  # those that call tools
+        self._like: Json = {}  # what all events have in common: id, object, created, model
         self._called = False  # the forced call's first delta is out
         self._usage_event: bytes | None = None
         self._fault: UpstreamFault | None = None
@@ -175,7 +192,7 @@ class Stream(Shaping):
         out = self.feed(b"") + self._take(self._decoder.flush())
         if self._fault is not None:
             raise self._fault
-        if not self._seen or self._open:
+        if not self._begun or self._begun - self._finished:
             raise UpstreamMalformed("The backend's answer broke off: it ended without a finish reason.")
         if self.request.wants_usage:
             out += self._usage_event or encode(self._made_usage())
@@ -203,16 +220,15 @@ class Stream(Shaping):
             raise faults.from_stream(chunk["error"])
         choices = chunk.get("choices")
         usage = chunk.get("usage")
-        if usage is not None:
-            self.take_usage(usage)
         changed = self.head(chunk)
-        if not choices:
-            if usage is not None:
-                self._usage_event = encode(_dumps(chunk) if changed else payload)
+        if not self._like:
+            self._like = {key: chunk[key] for key in _COMMON if key in chunk}
+        if usage is not None:  # belongs into an event of its own, once, at the end
+            if self.take_usage(usage):
+                alone = choices == [] and not changed
+                self._usage_event = encode(payload if alone else _dumps({**chunk, "choices": []}))
+            if not choices:
                 return
-        elif usage is not None:  # belongs into an event of its own, once, at the end
-            if self.usage is not None:
-                self._usage_event = encode(_dumps({**chunk, "choices": []}))
             del chunk["usage"]
             changed = True
         useful = False
@@ -240,26 +256,27 @@ class Stream(Shaping):
         if not isinstance(choice, dict):
             raise UpstreamMalformed("The backend sent a choice that is not an object.")
         index = choice.get("index") or 0
-        self._seen = True
-        self._open.add(index)
+        self._begun.add(index)
         delta = choice.get("delta")
         useful = changed = False
         if isinstance(delta, dict):
             changed = self.text(delta)
-            useful = bool(delta.get("content") or delta.get("reasoning") or delta.get("refusal") or delta.get("audio"))
+            useful = any(delta.get(key) for key in _USEFUL)
             if delta.get("tool_calls"):
-                self._tools = useful = True
+                self._tools.add(index)
+                useful = True
             elif self._forced is not None and delta.get("content"):
                 self._as_call(delta)
+                self._tools.add(index)
                 changed = True
         elif choice.get("text"):
             self.chars += len(str(choice["text"]).encode("utf-8", "replace"))
             useful = True
         finish = choice.get("finish_reason")
-        if finish is not None:
-            self._open.discard(index)
+        if finish:  # some servers say "" until the end
+            self._finished.add(index)
             useful = True
-            changed = _finish(choice, finish, self._tools) or changed
+            changed = _finish(choice, finish, index in self._tools) or changed
         return useful, changed
 
     def _as_call(self, delta: Json) -> None:
@@ -268,23 +285,12 @@ class Stream(Shaping):
         if self._called:
             delta["tool_calls"] = [{"index": 0, "function": {"arguments": arguments}}]
         else:
-            self._called = self._tools = True
+            self._called = True
             delta["tool_calls"] = [self.call(arguments, index=0)]
 
     def _made_usage(self) -> bytes:
         """A usage event for a backend that sent none: estimated, since the client asked for one."""
-        usage = self.final_usage()
-        kind = "text_completion" if self.request.api == "completion" else "chat.completion.chunk"
-        return _dumps(
-            {
-                "id": self._id or self._call_id,
-                "object": kind,
-                "created": 0,
-                "model": self.model or "",
-                "choices": [],
-                "usage": _counters(usage),
-            }
-        )
+        return _dumps({**self._like, "choices": [], "usage": _counters(self.final_usage())})
 
 
 class Whole(Shaping):
@@ -343,7 +349,7 @@ def _is_text(chunk: Json) -> bool:
 
 def _ended(choice: Json, *, tools: bool) -> bool:
     finish = choice.get("finish_reason")
-    if finish is not None:
+    if finish:
         return _finish(choice, finish, tools)
     if not tools:
         raise UpstreamMalformed("The backend's answer broke off: it has no finish reason.")
@@ -352,7 +358,9 @@ def _ended(choice: Json, *, tools: bool) -> bool:
 
 
 def _finish(choice: Json, finish: Any, tools: bool) -> bool:
-    said = "tool_calls" if tools and finish in ("stop", "eos_token") else _FINISH.get(finish, finish)
+    said = _FINISH.get(finish, finish)
+    if tools and said == "stop":
+        said = "tool_calls"
     choice["finish_reason"] = said
     return bool(said != finish)
 

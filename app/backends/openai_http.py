@@ -69,13 +69,13 @@ class OpenAIBackend:
         headers = {**self._headers, "x-request-id": request_id}
         reply = await wiring.client.post(self._urls[request.api], headers, orjson.dumps(body))
         if reply.status != 200:
-            await _refuse(reply)
+            await _refuse(reply, wiring.api_key)
         forced = forced_function(request, quirks)
         if not request.stream:
-            return HttpAnswer(reply, Whole(request, request_id, quirks.own_ids, forced))
+            return HttpAnswer(reply, Whole(request, request_id, quirks.own_ids, forced, spec.model))
         if "json" in (reply.header("content-type") or ""):
-            await _refuse(reply)
-        return HttpAnswer(reply, Stream(request, request_id, quirks.own_ids, forced))
+            await _refuse(reply, wiring.api_key)
+        return HttpAnswer(reply, Stream(request, request_id, quirks.own_ids, forced, spec.model))
 
     async def warming(self) -> bool:
         return await self._wiring.warming()
@@ -135,8 +135,11 @@ class HttpAnswer:
                     pass
 
 
-async def _refuse(reply: HttpReply) -> None:
-    """Raise what the answer stands for; its connection is not worth keeping for a large error page."""
+async def _refuse(reply: HttpReply, api_key: str | None) -> None:
+    """Raise what the answer stands for; its connection is not worth keeping for a large error page.
+
+    Some servers repeat the key they were given: whatever its form, ours goes no further.
+    """
     try:
         body = b""
         while len(body) < ERROR_BODY and (piece := await reply.chunk()):
@@ -145,10 +148,12 @@ async def _refuse(reply: HttpReply) -> None:
         body = b""
     finally:
         reply.close()
+    if api_key:
+        body = body.replace(api_key.encode(), b"***")
     if reply.status == 200:
         error = _error_in(body)
         raise faults.from_stream(error) if error else UpstreamMalformed("The backend did not stream its answer.")
-    raise faults.from_response(reply.status, reply.header("retry-after"), body)
+    raise faults.from_response(reply.status, reply.header("retry-after"), body, reply.header("date"))
 
 
 def _error_in(body: bytes) -> object:

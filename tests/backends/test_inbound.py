@@ -91,10 +91,22 @@ def test_zero_usage_on_every_event_is_not_usage() -> None:
     assert one.final_usage().estimated
 
 
-def test_missing_usage_is_estimated_and_given_if_asked_for() -> None:
-    """A client that counts on it gets one, made from the text."""
-    out = events(through(stream(usage=True), chunk({"content": "four words of text"}), last()))
+@pytest.mark.parametrize("said", [b"", chunk_of_usage({"prompt_tokens": 0, "completion_tokens": 0})])
+def test_missing_usage_is_estimated_and_given_if_asked_for(said: bytes) -> None:
+    """A client that counts on it gets one, made from the text, that looks like the other events."""
+    out = events(through(stream(usage=True), chunk({"content": "four words of text"}, created=5), last() + said))
     assert out[-1]["usage"]["completion_tokens"] > 0
+    assert (out[-1]["id"], out[-1]["created"], out[-1]["choices"]) == ("chatcmpl-7", 5, [])
+    assert sum("usage" in event for event in out) == 1
+
+
+def test_an_answer_that_names_no_model_gets_the_one_asked_for() -> None:
+    """What the backend says stands."""
+    event = b'data: {"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":"stop"}]}\n\n'
+    named, unnamed = (
+        through(Stream(request(), "rid", False, None, "asked"), one) for one in (chunk({"content": "a"}, "stop"), event)
+    )
+    assert (events(named)[0]["model"], events(unnamed)[0]["model"]) == ("m", "asked")
 
 
 @pytest.mark.parametrize("body", [b"", chunk({"content": "a"}), chunk({"content": "a"}) + DONE, DONE, b": ping\n\n"])
@@ -104,6 +116,24 @@ def test_an_end_without_a_finish_reason_is_a_fault(body: bytes) -> None:
     one.feed(body)
     with pytest.raises(UpstreamMalformed):
         one.finish()
+
+
+def test_an_empty_finish_reason_is_none() -> None:
+    """Some servers say "" until the end: a cut there is a cut."""
+    one = stream()
+    one.feed(chunk({"content": "a"}, ""))
+    with pytest.raises(UpstreamMalformed):
+        one.finish()
+
+
+def test_what_comes_after_a_finish_does_not_begin_it_again() -> None:
+    """Some servers send empty deltas, or remarks on the content, behind it."""
+    assert through(stream(), chunk({"content": "a"}), last(), chunk({"annotations": []})).endswith(DONE)
+
+
+def test_a_call_of_the_older_kind_is_given_at_once() -> None:
+    """function_call came before tool_calls."""
+    assert stream().feed(chunk({"function_call": {"name": "f", "arguments": "{"}}))
 
 
 @pytest.mark.parametrize("error", [{"message": "boom", "code": 500}, "boom"])
@@ -133,10 +163,21 @@ def test_finish_reasons_in_openais_words(said: str, meant: str) -> None:
     assert out[-1]["choices"][0]["finish_reason"] == meant
 
 
-def test_a_stop_after_tool_deltas_is_tool_calls() -> None:
-    """TGI says stop there."""
-    call = {"tool_calls": [{"index": 0, "id": "x", "function": {"name": "f", "arguments": "{}"}}]}
-    assert events(through(stream(), chunk(call), last()))[-1]["choices"][0]["finish_reason"] == "tool_calls"
+CALL: Json = {"tool_calls": [{"index": 0, "id": "x", "function": {"name": "f", "arguments": "{}"}}]}
+
+
+@pytest.mark.parametrize("said", ["stop", "eos_token", "stop_sequence"])
+def test_a_stop_after_tool_deltas_is_tool_calls(said: str) -> None:
+    """TGI says one of these there."""
+    out = events(through(stream(), chunk(CALL), chunk({}, said)))
+    assert out[-1]["choices"][0]["finish_reason"] == "tool_calls"
+
+
+def test_only_the_choice_that_calls_finishes_so() -> None:
+    """With n > 1 one may call and another talk."""
+    choices = [{"index": index, "delta": delta, "finish_reason": "stop"} for index, delta in enumerate([CALL, {}])]
+    (event,) = events(through(stream(), b"data: " + orjson.dumps({"choices": choices}) + b"\n\n"))
+    assert [choice["finish_reason"] for choice in event["choices"]] == ["tool_calls", "stop"]
 
 
 @pytest.mark.parametrize("name", ["reasoning", "reasoning_content"])
@@ -244,6 +285,7 @@ def test_an_ordinary_answer_passes_byte_for_byte() -> None:
         b'{"choices":1}',
         b'{"error":{"message":"x"}}',
         answer({"content": "x"}, None),
+        answer({"content": "x"}, ""),
     ],
 )
 def test_a_200_that_cannot_be_used_is_a_fault(body: bytes) -> None:

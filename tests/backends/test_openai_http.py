@@ -9,17 +9,17 @@ import orjson
 import pytest
 
 from app.backends.http_client import HttpClient
-from app.backends.openai_http import OpenAIBackend, Wiring
+from app.backends.openai_http import MISSING_KEY, OpenAIBackend, Wiring
 from app.backends.quirks import BY_KIND
 from app.core.chat import ChatRequest
 from app.core.types import BackendSpec, Facts
-from app.errors import UpstreamFault, UpstreamMalformed, UpstreamRejected
+from app.errors import UpstreamFault, UpstreamMalformed, UpstreamRejected, UpstreamUnavailable
 
 CHAT: dict[str, Any] = {"messages": [{"role": "user", "content": "hi"}]}
 WHOLE = b'{"id":"x","model":"m","choices":[{"index":0,"message":{"content":"a"},"finish_reason":"stop"}]}'
 EVENTS = (
-    b'data: {"id":"x","choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}]}\n\n',
-    b'data: {"id":"x","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n',
+    b'data: {"id":"x","model":"m","choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}]}\n\n',
+    b'data: {"id":"x","model":"m","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n',
     b"data: [DONE]\n\n",
 )
 
@@ -109,6 +109,24 @@ async def test_a_refusal_is_judged_and_its_connection_dropped() -> None:
     with pytest.raises(UpstreamRejected, match="stop must be a list"):
         await backend(client).send(ChatRequest("chat", CHAT), "rid")
     assert client.reply.closed
+
+
+async def test_our_key_goes_no_further_than_the_server() -> None:
+    """Whatever it looks like, and in the error that a client may read."""
+    client = FakeClient(400, b'{"error":{"message":"no such user for its-key"}}')
+    with pytest.raises(UpstreamRejected) as raised:
+        await backend(client).send(ChatRequest("chat", CHAT), "rid")
+    assert raised.value.message == "no such user for ***"
+
+
+async def test_a_missing_key_is_not_tried() -> None:
+    """The backend starts down and says why."""
+    client = FakeClient(200, WHOLE)
+    one = backend(client)
+    one.facts = Facts("down", problem=MISSING_KEY)
+    with pytest.raises(UpstreamUnavailable):
+        await one.send(ChatRequest("chat", CHAT), "rid")
+    assert not client.posted
 
 
 @pytest.mark.parametrize("body", [b'{"error":{"message":"x"}}', WHOLE, b""])
