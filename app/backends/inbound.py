@@ -35,14 +35,15 @@ Json = dict[str, Any]
 class Shaping:
     """What both forms of an answer share: the rules that change a choice, and what is learned on the way."""
 
-    __slots__ = ("_call_id", "_forced", "_id", "_model", "chars", "model", "request", "usage")
+    __slots__ = ("_call_id", "_forced", "_id", "_model", "_own_ids", "chars", "model", "request", "usage")
 
     def __init__(
         self, request: ChatRequest, request_id: str, own_ids: bool, forced: str | None, model: str = ""
     ) -> None:
         """`model` is the id we asked for: it stands in an answer that names none."""
         prefix = "cmpl" if request.api == "completion" else "chatcmpl"
-        self._id = f"{prefix}-{request_id}" if own_ids else None
+        self._id = f"{prefix}-{request_id}"
+        self._own_ids = own_ids
         self._call_id = f"call_{request_id}"
         self._forced = forced
         self._model = model
@@ -62,25 +63,27 @@ class Shaping:
         if not isinstance(said, dict):
             return False
         sent, made = said.get("prompt_tokens"), said.get("completion_tokens") or 0
-        if isinstance(sent, int) and isinstance(made, int) and (sent or made):
+        if isinstance(sent, int) and isinstance(made, int) and min(sent, made) >= 0 and (sent or made):
             details = said.get("prompt_tokens_details")
             cached = details.get("cached_tokens") if isinstance(details, dict) else None
-            self.usage = Usage(sent, made, cached if isinstance(cached, int) else 0)
+            self.usage = Usage(sent, made, min(max(cached, 0), sent) if isinstance(cached, int) else 0)
             return True
         return False
 
     def head(self, answer: Json) -> bool:
-        """Id and model; True if something was changed."""
-        model = answer.get("model")
+        """Id and model; True if something was changed. One id for all events of a stream, also for those without."""
+        model, said = answer.get("model"), answer.get("id")
         if self.model is None and isinstance(model, str) and model:
             self.model = model
         changed = False
         if not model and self._model:
             answer["model"] = self._model
             changed = True
-        if self._id is not None:
+        if self._own_ids or (not said and answer.get("choices")):
             answer["id"] = self._id
             changed = True
+        elif said.__class__ is str and said:
+            self._id = said
         return changed
 
     def text(self, part: Json) -> bool:
@@ -152,6 +155,7 @@ class Stream(Shaping):
         "_finished",
         "_given",
         "_held",
+        "_keep_usage",
         "_like",
         "_mould",
         "_tools",
@@ -171,6 +175,8 @@ class Stream(Shaping):
         self._tools: set[int] = set()  # those that call tools
         self._like: Json = {}  # what all events have in common: id, object, created, model
         self._called = False  # the forced call's first delta is out
+        options = request.body.get("stream_options") or {}
+        self._keep_usage = request.wants_usage and options.get("continuous_usage_stats") is True
         self._usage_event: bytes | None = None
         self._fault: UpstreamFault | None = None
         self._mould: Mould | None = None
@@ -189,7 +195,7 @@ class Stream(Shaping):
 
     def finish(self) -> bytes:
         """The upstream ended. The last events and [DONE]. Raises UpstreamFault if the answer is not complete."""
-        out = self.feed(b"") + self._take(self._decoder.flush())
+        out = self.feed(b"") + self._take([] if self.done else self._decoder.flush())
         if self._fault is not None:
             raise self._fault
         if not self._begun or self._begun - self._finished:
@@ -221,7 +227,7 @@ class Stream(Shaping):
         choices = chunk.get("choices")
         usage = chunk.get("usage")
         changed = self.head(chunk)
-        if not self._like:
+        if choices and not self._like:
             self._like = {key: chunk[key] for key in _COMMON if key in chunk}
         if usage is not None:  # belongs into an event of its own, once, at the end
             if self.take_usage(usage):
@@ -229,8 +235,9 @@ class Stream(Shaping):
                 self._usage_event = encode(payload if alone else _dumps({**chunk, "choices": []}))
             if not choices:
                 return
-            del chunk["usage"]
-            changed = True
+            if not self._keep_usage:
+                del chunk["usage"]
+                changed = True
         useful = False
         for choice in choices or ():
             some, other = self._choice(choice)
@@ -262,13 +269,11 @@ class Stream(Shaping):
         if isinstance(delta, dict):
             changed = self.text(delta)
             useful = any(delta.get(key) for key in _USEFUL)
-            if delta.get("tool_calls"):
+            if delta.get("tool_calls") and not self._called:
                 self._tools.add(index)
                 useful = True
-            elif self._forced is not None and delta.get("content"):
-                self._as_call(delta)
-                self._tools.add(index)
-                changed = True
+            elif self._forced is not None and (self._called or index not in self._tools):
+                changed = self._as_call(delta, index) or changed
         elif choice.get("text"):
             self.chars += len(str(choice["text"]).encode("utf-8", "replace"))
             useful = True
@@ -279,14 +284,22 @@ class Stream(Shaping):
             changed = _finish(choice, finish, index in self._tools) or changed
         return useful, changed
 
-    def _as_call(self, delta: Json) -> None:
-        """The forced call as the backend wrote it: plain JSON in the content."""
-        arguments = delta.pop("content")
+    def _as_call(self, delta: Json, index: int) -> bool:
+        """The forced call as the backend wrote it: plain JSON in the content. True if something was changed."""
+        again = delta.pop("tool_calls", None)  # the same call in the backend's own form: one is enough
+        arguments = delta.get("content") or ""
+        if not self._called:
+            arguments = arguments.lstrip()
+        if not arguments:
+            return again is not None
+        del delta["content"]
         if self._called:
             delta["tool_calls"] = [{"index": 0, "function": {"arguments": arguments}}]
         else:
             self._called = True
+            self._tools.add(index)
             delta["tool_calls"] = [self.call(arguments, index=0)]
+        return True
 
     def _made_usage(self) -> bytes:
         """A usage event for a backend that sent none: estimated, since the client asked for one."""
@@ -331,8 +344,9 @@ class Whole(Shaping):
         if not isinstance(message, dict):
             raise UpstreamMalformed("The backend's answer has no message.")
         changed = self.text(message)
-        if self._forced is not None and not message.get("tool_calls") and message.get("content"):
-            message["tool_calls"] = [self.call(message["content"])]
+        said = message.get("content")
+        if self._forced is not None and not message.get("tool_calls") and isinstance(said, str) and said.strip():
+            message["tool_calls"] = [self.call(said.strip())]
             message["content"] = None
             changed = True
         return _ended(choice, tools=bool(message.get("tool_calls"))) or changed
@@ -341,7 +355,7 @@ class Whole(Shaping):
 def _is_text(chunk: Json) -> bool:
     """One choice that goes on, with nothing a rule is about."""
     choices = chunk.get("choices") or []
-    if len(choices) != 1 or choices[0].get("finish_reason") is not None or "usage" in chunk:
+    if len(choices) != 1 or choices[0].get("finish_reason") is not None or chunk.get("usage") is not None:
         return False
     delta = choices[0].get("delta")
     return bool(delta) and bool(delta.get("content")) and not (delta.keys() - _TEXT_KEYS)

@@ -187,14 +187,84 @@ def test_reasoning_has_both_its_names(name: str) -> None:
     assert delta["reasoning"] == delta["reasoning_content"] == "hm"
 
 
-def test_a_forced_call_written_as_json_becomes_a_call() -> None:
-    """Piece by piece, with one id and the function's name first."""
-    out = events(through(stream(forced="f"), chunk({"content": '{"a"'}), chunk({"content": ":1}"}), last()))
-    calls = [event["choices"][0]["delta"]["tool_calls"][0] for event in out[:-1]]
-    assert calls[0]["function"] == {"name": "f", "arguments": '{"a"'}
+NATIVE = {"tool_calls": [{"index": 0, "id": "x", "function": {"name": "f", "arguments": '{"a":1}'}}]}
+WAYS: list[list[Json]] = [
+    [{"content": '{"a":1}'}],
+    [{"content": '{"a"'}, {"content": ":1}"}],
+    [
+        {"role": "assistant", "content": ""},
+        {"content": "\n "},
+        {"content": ' {"a'},
+        {"content": '":'},
+        {"content": "1}"},
+    ],
+    [{"reasoning": "hm"}, {"content": '{"a":'}, {"content": ""}, {"content": "1}"}],
+    [NATIVE],
+    [NATIVE, {"content": "There you are."}],
+    [{"content": '{"a":1}'}, NATIVE],
+]
+
+
+@pytest.mark.parametrize("deltas", WAYS)
+def test_a_forced_call_arrives_whichever_way_the_backend_writes_it(deltas: list[Json]) -> None:
+    """As content in any pieces, or as a call of its own: one call, one id, the name first, arguments whole."""
+    out = events(through(stream(forced="f"), *map(chunk, deltas), last()))
+    calls = [call for event in out for call in event["choices"][0]["delta"].get("tool_calls", ())]
     assert calls[0]["id"]
+    assert [call["function"].get("name") for call in calls] == ["f"] + [None] * (len(calls) - 1)
     assert "".join(call["function"]["arguments"] for call in calls) == '{"a":1}'
     assert out[-1]["choices"][0]["finish_reason"] == "tool_calls"
+
+
+def test_a_forced_call_is_one_whatever_the_cuts() -> None:
+    """The first piece alone carries id and name."""
+    raw = b"".join(chunk({"content": text}) for text in ("{", '"a"', ":1}")) + last()
+    whole_at_once = through(stream(forced="f"), raw)
+    assert through(stream(forced="f"), *[raw[at : at + 7] for at in range(0, len(raw), 7)]) == whole_at_once
+
+
+def test_an_event_without_an_id_gets_that_of_its_stream() -> None:
+    """Or one of ours, if none has any."""
+    bare = b'data: {"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}]}\n\n'
+    empty = chunk({"content": "b"}, id="")
+    assert {event["id"] for event in events(through(stream(), bare, empty, chunk({}, "stop", id="")))} == {
+        "chatcmpl-rid"
+    }
+    assert {event["id"] for event in events(through(stream(), chunk({"content": "a"}), empty, last()))} == {
+        "chatcmpl-7"
+    }
+
+
+def test_nothing_counts_after_done() -> None:
+    """Not even what is broken."""
+    assert through(stream(), chunk({"content": "a"}) + last() + DONE + b"data: {broken").endswith(DONE)
+
+
+def test_usage_that_was_asked_for_on_every_event_stays_there() -> None:
+    """vLLM's own option; the last event has the whole all the same."""
+    asked = request(stream_options={"include_usage": True, "continuous_usage_stats": True})
+    one = Stream(asked, "rid", False, None)
+    out = events(through(one, chunk({"content": "a"}, usage=USAGE), last(USAGE)))
+    assert out[0]["usage"] == USAGE
+    assert (out[-1]["usage"], out[-1]["choices"]) == (USAGE, [])
+
+
+@pytest.mark.parametrize(
+    ("said", "known"),
+    [
+        ({"prompt_tokens": 5, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 9}}, Usage(5, 2, 5)),
+        ({"prompt_tokens": 5, "completion_tokens": 2, "prompt_tokens_details": None}, Usage(5, 2)),
+        ({"prompt_tokens": 5, "completion_tokens": None}, Usage(5, 0)),
+        ({"prompt_tokens": -1, "completion_tokens": 2}, None),
+        ({"prompt_tokens": 5, "completion_tokens": "2"}, None),
+        ([5, 2], None),
+    ],
+)
+def test_usage_is_believed_only_if_it_can_be_true(said: Any, known: Usage | None) -> None:
+    """Counters never run backwards, and more cannot be cached than was sent."""
+    one = stream()
+    through(one, chunk({"content": "a"}, usage=said), last())
+    assert one.usage == known
 
 
 def test_every_choice_must_finish() -> None:
@@ -237,6 +307,9 @@ KEYS = [
     "id",
     "model",
     "data",
+    "text",
+    "reasoning",
+    "prompt_tokens",
 ]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=3),
@@ -250,10 +323,11 @@ JSON = st.recursive(
 def test_odd_answers_raise_nothing_but_faults(value: Any) -> None:
     """Whatever a broken backend sends, it is a fault of ours to name, never an accident."""
     raw = orjson.dumps(value)
-    with contextlib.suppress(UpstreamFault):
-        through(stream(), b"data: " + raw + b"\n\n")
-    with contextlib.suppress(UpstreamFault):
-        whole().shape(raw)
+    for forced in (None, "f"):
+        with contextlib.suppress(UpstreamFault):
+            through(stream(forced=forced, usage=True), b"data: " + raw + b"\n\n", last())
+        with contextlib.suppress(UpstreamFault):
+            whole(forced).shape(raw)
 
 
 def whole(forced: str | None = None, own_ids: bool = False) -> Whole:
