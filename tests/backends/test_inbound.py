@@ -294,6 +294,51 @@ def test_any_cuts_give_the_same_bytes(texts: list[str], cuts: list[int], own: bo
     assert "".join(said) == "".join(["first", *texts])
 
 
+def outcome(parts: list[bytes], **options: Any) -> tuple[bytes, type[UpstreamFault] | None]:
+    """All that was given, and the class of the fault it ended in."""
+    one, given = stream(**options), b""
+    try:
+        for part in parts:
+            given += one.feed(part)
+        given += one.finish()
+    except UpstreamFault as fault:
+        return given, type(fault)
+    return given, None
+
+
+ENDINGS = [
+    last(USAGE) + DONE,
+    last(USAGE),
+    last()[:-1],  # its blank line is missing
+    b"",  # cut off
+    DONE,
+    b'data: {"error": "boom"}\n\n' + last(),
+    b'data: {"error": {"message": "overloaded"}}\n\n',
+    b"data: {broken\n\n" + last(),
+    b'data: {"choices": 1}\n\n' + last(),
+]
+
+
+@settings(max_examples=150)
+@given(
+    texts=TEXTS,
+    ending=st.sampled_from(ENDINGS),
+    line=st.sampled_from([b"\n", b"\r\n", b"\r"]),
+    between=st.sampled_from([b"", b": ping\n\n", b"event: x\nid: 1\nretry: 9\n\n"]),
+    cuts=st.lists(st.integers(0, 4000), max_size=30),
+    forced=st.none() | st.just("f"),
+)
+def test_any_cuts_end_alike(
+    texts: list[str], ending: bytes, line: bytes, between: bytes, cuts: list[int], forced: str | None
+) -> None:
+    """Whole or in a fault: the same bytes before it, and the same class of fault."""
+    raw = between.join([chunk({"role": "assistant"}), *[chunk({"content": text}) for text in texts], ending])
+    raw = raw.replace(b"\n", line)
+    places = sorted({min(cut, len(raw)) for cut in cuts})
+    parts = [raw[start:end] for start, end in zip([0, *places], [*places, len(raw)], strict=True)]
+    assert outcome(parts, forced=forced) == outcome([raw], forced=forced)
+
+
 KEYS = [
     "choices",
     "delta",
