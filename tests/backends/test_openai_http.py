@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, cast
 
 import orjson
 import pytest
 
 from app.backends.http_client import HttpClient
-from app.backends.openai_http import MISSING_KEY, OpenAIBackend, Wiring
+from app.backends.openai_http import ERROR_BODY, MISSING_KEY, OpenAIBackend, Wiring
 from app.backends.quirks import BY_KIND
 from app.core.chat import ChatRequest
-from app.core.types import BackendSpec, Facts
-from app.errors import UpstreamFault, UpstreamMalformed, UpstreamRejected, UpstreamUnavailable
+from app.core.types import Api, BackendSpec, Facts
+from app.errors import (
+    UpstreamFault,
+    UpstreamLoading,
+    UpstreamMalformed,
+    UpstreamRateLimited,
+    UpstreamRejected,
+    UpstreamUnavailable,
+)
 
 CHAT: dict[str, Any] = {"messages": [{"role": "user", "content": "hi"}]}
 WHOLE = b'{"id":"x","model":"m","choices":[{"index":0,"message":{"content":"a"},"finish_reason":"stop"}]}'
@@ -23,9 +31,13 @@ EVENTS = (
     b"data: [DONE]\n\n",
 )
 
+STREAM = "text/event-stream"
+STREAMED: dict[str, Any] = {**CHAT, "stream": True}
+STALL = b"(nothing, for ever)"
+
 
 class FakeReply:
-    def __init__(self, status: int, pieces: tuple[bytes, ...], headers: Mapping[str, str]) -> None:
+    def __init__(self, status: int, pieces: tuple[bytes | UpstreamFault, ...], headers: Mapping[str, str]) -> None:
         self.status = status
         self.closed = False
         self._pieces = list(pieces)
@@ -35,20 +47,32 @@ class FakeReply:
         return self._headers.get(name)
 
     async def read(self) -> bytes:
-        return b"".join(self._pieces)
+        return b"".join([piece async for piece in self._rest()])
+
+    async def _rest(self) -> AsyncIterator[bytes]:
+        while piece := await self.chunk():
+            yield piece
 
     async def chunk(self) -> bytes:
-        return self._pieces.pop(0) if self._pieces else b""
+        piece = self._pieces.pop(0) if self._pieces else b""
+        if isinstance(piece, UpstreamFault):
+            raise piece
+        if piece is STALL:
+            await asyncio.Event().wait()
+        return piece
 
     def close(self) -> None:
         self.closed = True
 
 
 class FakeClient:
-    """Gives one reply, and keeps what was posted."""
+    """Gives one reply, and keeps what was posted. A piece may be a fault to raise, or STALL."""
 
-    def __init__(self, status: int = 200, *pieces: bytes, kind: str = "application/json", **headers: str) -> None:
-        self.reply = FakeReply(status, pieces, {"content-type": kind, **headers})
+    def __init__(
+        self, status: int = 200, *pieces: bytes | UpstreamFault, kind: str = "application/json", **headers: str
+    ) -> None:
+        said = {name.replace("_", "-"): value for name, value in headers.items()}
+        self.reply = FakeReply(status, pieces, {"content-type": kind, **said})
         self.posted: list[tuple[str, Mapping[str, str], dict[str, Any]]] = []
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> FakeReply:
@@ -70,6 +94,23 @@ async def test_the_address_is_right_however_the_base_is_written(base: str) -> No
     client = FakeClient(200, WHOLE)
     await backend(client, base).send(ChatRequest("chat", CHAT), "rid")
     assert client.posted[0][0] == "http://box:1/v1/chat/completions"
+
+
+@pytest.mark.parametrize(
+    ("api", "body", "path"),
+    [
+        ("chat", CHAT, "chat/completions"),
+        ("completion", {"prompt": "x"}, "completions"),
+        ("embedding", {"input": "x"}, "embeddings"),
+    ],
+)
+async def test_each_api_has_its_path(api: Api, body: dict[str, Any], path: str) -> None:
+    """And the model is the backend's own name for it."""
+    client = FakeClient(200, WHOLE)
+    await backend(client).send(ChatRequest(api, body), "rid")
+    url, _, sent = client.posted[0]
+    assert url == f"http://box:1/v1/{path}"
+    assert sent["model"] == "m"
 
 
 async def test_it_sends_its_own_key_and_the_request_id() -> None:
@@ -101,6 +142,79 @@ async def test_a_stream_is_given_as_it_comes() -> None:
         given.append(piece)
     assert b"".join(given) == b"".join(EVENTS)
     assert client.posted[0][2]["stream_options"] == {"include_usage": True}
+
+
+async def given_by(client: FakeClient) -> tuple[list[bytes], UpstreamFault | None]:
+    """The pieces of a stream, and the fault it ended in."""
+    pieces: list[bytes] = []
+    try:
+        reply = await backend(client).send(ChatRequest("chat", STREAMED), "rid")
+        while (piece := await reply.read()) is not None:
+            pieces.append(piece)
+    except UpstreamFault as fault:
+        return pieces, fault
+    return pieces, None
+
+
+async def test_a_fault_comes_after_what_was_good() -> None:
+    """Also when both arrived in one read."""
+    bad = b'data: {"error":{"message":"boom"}}\n\n'
+    for pieces in ([EVENTS[0], bad], [EVENTS[0] + bad], [EVENTS[0], UpstreamUnavailable("lost")]):
+        given, fault = await given_by(FakeClient(200, *pieces, kind=STREAM))
+        assert given == [EVENTS[0]]
+        assert type(fault) is UpstreamUnavailable
+
+
+async def test_a_stream_that_is_cut_off_never_ends_well() -> None:
+    """What came is given, and no [DONE]."""
+    given, fault = await given_by(FakeClient(200, EVENTS[0], kind=STREAM))
+    assert given == [EVENTS[0]]
+    assert type(fault) is UpstreamMalformed
+
+
+@pytest.mark.parametrize("behind", [(), (b": bye\n\n",), (STALL,), (UpstreamUnavailable("reset"),)])
+async def test_nothing_behind_done_matters(behind: tuple[bytes | UpstreamFault, ...]) -> None:
+    """Not an end that does not come, nor a connection that breaks."""
+    given, fault = await given_by(FakeClient(200, *EVENTS, *behind, kind=STREAM))
+    assert (b"".join(given), fault) == (b"".join(EVENTS), None)
+
+
+async def test_who_says_when_to_come_back_is_believed() -> None:
+    """In seconds, or by a date on its own clock."""
+    dates = {"retry_after": "Wed, 21 Oct 2026 07:28:30 GMT", "date": "Wed, 21 Oct 2026 07:28:00 GMT"}
+    for headers, wait in ({"retry_after": "7"}, 7.0), (dates, 30.0):
+        with pytest.raises(UpstreamRateLimited) as raised:
+            await backend(FakeClient(429, b"{}", **headers)).send(ChatRequest("chat", CHAT), "rid")
+        assert raised.value.retry_after == wait
+
+
+async def test_a_refusal_that_breaks_off_is_judged_by_its_status() -> None:
+    """The words are lost, the status is not."""
+    client = FakeClient(503, b'{"err', UpstreamUnavailable("lost"))
+    with pytest.raises(UpstreamLoading):
+        await backend(client).send(ChatRequest("chat", CHAT), "rid")
+    assert client.reply.closed
+
+
+async def test_of_an_endless_refusal_only_the_start_is_read() -> None:
+    """An error page is no reason to fill memory."""
+    client = FakeClient(500, *[b"x" * ERROR_BODY] * 3)
+    with pytest.raises(UpstreamUnavailable):
+        await backend(client).send(ChatRequest("chat", CHAT), "rid")
+    assert len(client.reply._pieces) == 2
+    assert client.reply.closed
+
+
+async def test_a_refusal_whose_reader_leaves_is_dropped() -> None:
+    """Its connection does not outlive the call."""
+    client = FakeClient(500, STALL)
+    sending = asyncio.create_task(backend(client).send(ChatRequest("chat", CHAT), "rid"))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    sending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sending
+    assert client.reply.closed
 
 
 async def test_a_refusal_is_judged_and_its_connection_dropped() -> None:
