@@ -1,8 +1,9 @@
 """What a backend is and how it is, asked without ever loading a model or waking an endpoint.
 
 Each kind has its own cheap questions; none of them reaches a model. An HF endpoint is asked through its
-management API only, because any call to its own address may wake it, or keep it awake, which costs money. The
-context window is the one in use, never the one a model was trained for: servers choose smaller ones.
+management API, because any call to its own address may wake it, or keep it awake, which costs money: its engine
+is asked once it is found running, and having answered not again before it has slept. The context window is the
+one in use, never the one a model was trained for: servers choose smaller ones.
 
 The questions are asked in a thread by httpx's plain client: its async one would bring an event loop layer of
 its own into the serving process (5 MB), for a call every half a minute.
@@ -13,16 +14,18 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, cast
 
 import httpx
 
+from app.backends.quirks import EVERYTHING
 from app.core.types import BackendSpec, Capability, Facts, State
 
 TIMEOUT = httpx.Timeout(5.0, connect=2.0)
 QUICK = httpx.Timeout(2.0)
+ASK_ENGINE = 3  # times that an endpoint's engine is asked if it does not answer as it should: just woken, it may not
 LOAD = httpx.Timeout(60.0, connect=2.0)  # a model that takes longer goes on loading all the same
 
 _OLLAMA: Mapping[str, tuple[Capability, ...]] = {
@@ -42,6 +45,14 @@ _STATES: Mapping[str, State] = {
 }
 
 
+@dataclass(slots=True)
+class Learned:
+    """What an endpoint's engine said since the endpoint last woke, None before it was asked, and how often it was."""
+
+    facts: Facts | None = None
+    asked: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Asking:
     """How to ask one backend. `kind` is the engine that answers; `management` the URL of an HF endpoint."""
@@ -51,6 +62,7 @@ class Asking:
     api_key: str | None = None
     management: str | None = None
     keep_alive: float | None = None
+    engine: Learned = field(default_factory=Learned, compare=False)
 
     def client(self, timeout: httpx.Timeout = TIMEOUT) -> httpx.Client:
         """Never through a proxy for zone local; redirects are not followed."""
@@ -65,6 +77,9 @@ class Asking:
 def _trust(secure: bool) -> ssl.SSLContext:
     """One context for all; without certificates for plain HTTP, where loading them costs 30 ms and megabytes."""
     return ssl.create_default_context() if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+Kind = Callable[[httpx.Client, Asking], Facts]
 
 
 async def probe(asking: Asking) -> Facts:
@@ -90,12 +105,22 @@ async def refresh(asking: Asking) -> None:
 def _probe(asking: Asking) -> Facts:
     try:
         with asking.client() as client:
-            if asking.spec.kind == "hf-endpoint":
-                return _endpoint(client, asking)
-            return _BY_KIND.get(asking.kind, _openai)(client, asking)
+            return _named(_endpoint if asking.spec.kind == "hf-endpoint" else _of(asking), client, asking)
+    except httpx.InvalidURL:
+        return Facts("down", problem="has an address that is none")
+
+
+def _of(asking: Asking) -> Kind:
+    return _BY_KIND.get(asking.kind, _openai)
+
+
+def _named(ask: Kind, client: httpx.Client, asking: Asking) -> Facts:
+    """What it says, or what went wrong in asking."""
+    try:
+        return ask(client, asking)
     except httpx.HTTPStatusError as error:
         return Facts("down", problem=f"answers {error.response.status_code} to {error.request.url.path}")
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+    except httpx.HTTPError as error:
         return Facts("down", problem=f"cannot be reached ({type(error).__name__})")
     except (ValueError, KeyError, TypeError, AttributeError):
         return Facts("down", problem=f"does not answer like a {asking.kind}")
@@ -105,10 +130,7 @@ def _warming(asking: Asking) -> bool:
     try:
         with asking.client(QUICK) as client:
             if asking.spec.kind == "hf-endpoint":
-                return asking.management is not None and (_endpoint(client, asking)).state in (
-                    "loading",
-                    "asleep",
-                )
+                return asking.management is not None and _managed(client, asking.management)[0] in ("loading", "asleep")
             if asking.kind == "ollama":
                 return _loaded(client, asking.spec.model) is None
             if asking.kind == "llama-cpp":
@@ -134,7 +156,7 @@ def _refresh(asking: Asking) -> None:
     try:
         with asking.client(QUICK) as client:
             loaded = _loaded(client, asking.spec.model)
-    except (httpx.HTTPError, ValueError, AttributeError):
+    except (httpx.HTTPError, ValueError, TypeError, AttributeError):
         return
     if loaded is not None:
         _prewarm(asking, TIMEOUT)
@@ -190,7 +212,15 @@ def _llama_cpp(client: httpx.Client, asking: Asking) -> Facts:
         return Facts("loading", problem="loads its model")
     props = (client.get("/props")).raise_for_status().json()
     settings = props.get("default_generation_settings") or {}
-    return Facts("ready", context_window=_number(settings.get("n_ctx")) or _number(props.get("n_ctx")))
+    window = _number(settings.get("n_ctx")) or _number(props.get("n_ctx"))
+    return Facts("ready", context_window=window, capabilities=_modalities(props.get("modalities")))
+
+
+def _modalities(said: object) -> frozenset[Capability] | None:
+    """A model without a projector sees nothing; older servers do not say."""
+    if not isinstance(said, dict) or said.get("vision"):
+        return None
+    return EVERYTHING - {"vision", "vision_url"}
 
 
 def _tgi(client: httpx.Client, asking: Asking) -> Facts:
@@ -212,11 +242,11 @@ def _openai(client: httpx.Client, asking: Asking) -> Facts:
 
 
 def _listed(client: httpx.Client, asking: Asking) -> Facts:
-    """By /v1/models; a server without that list is taken as ready."""
+    """By /v1/models; a server without that list, or whose key may not read it, is taken as ready."""
     answer = client.get("/v1/models")
-    if answer.status_code in (404, 405):
+    if answer.status_code in (403, 404, 405):
         return Facts("ready")
-    if answer.status_code in (401, 403):
+    if answer.status_code == 401:
         return Facts("down", problem="does not accept the gateway's key")
     cards = answer.raise_for_status().json().get("data") or []
     own: dict[str, Any] = next((card for card in cards if card.get("id") == asking.spec.model), {})
@@ -225,23 +255,33 @@ def _listed(client: httpx.Client, asking: Asking) -> Facts:
 
 
 def _endpoint(client: httpx.Client, asking: Asking) -> Facts:
-    """The state by the management API; the engine itself is asked only while it runs anyway."""
+    """The state by the management API; the engine is asked while it runs anyway, until it answers or seems not to."""
+    engine = asking.engine
     if asking.management is None:
         return Facts("unknown")
-    status = (client.get(asking.management)).raise_for_status().json()["status"]
-    said = str(status["state"])
-    state = _STATES.get(said, "unknown")
+    state, said = _managed(client, asking.management)
     if state != "ready":
+        engine.facts, engine.asked = None, 0
         return Facts(state, problem=f"the endpoint is {said}")
-    learned = _BY_KIND.get(asking.kind, _openai)(client, asking)
-    return learned if learned.state != "down" else Facts("ready", problem=learned.problem)
+    if engine.facts is None or (engine.facts.problem and engine.asked < ASK_ENGINE):
+        found = _named(_of(asking), client, asking)
+        if found.state == "loading":
+            return found
+        engine.asked += 1
+        engine.facts = found if found.state == "ready" else Facts("ready", problem=found.problem)
+    return engine.facts
+
+
+def _managed(client: httpx.Client, management: str) -> tuple[State, str]:
+    """Its state in our word and in theirs."""
+    said = str(client.get(management).raise_for_status().json()["status"]["state"])
+    return _STATES.get(said, "unknown"), said
 
 
 def _number(value: object) -> int | None:
     return value if isinstance(value, int) and value > 0 else None
 
 
-Kind = Callable[[httpx.Client, Asking], Facts]
 _BY_KIND = cast(
     Mapping[str, Kind],
     {

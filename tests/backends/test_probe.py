@@ -132,6 +132,62 @@ async def test_an_endpoint_is_asked_without_waking_it(state: str, expected: str)
     assert facts.context_window == (8192 if state == "running" else None)
 
 
+async def test_asking_does_not_keep_an_endpoint_awake() -> None:
+    """An hour of probes: it falls asleep when it is due, as if nobody had asked, and is learned anew when it wakes."""
+    clock = [0.0]
+    endpoint = Endpoint("team", "large", idle=900.0, wake=60.0, now=lambda: clock[0])
+    async with serve(Scripted(Model(imitates="vllm", name="m", context_window=8192), endpoint)) as url:
+        one = asking(url, "vllm", "remote", spec_kind="hf-endpoint", management=f"{url}/v2/endpoint/team/large")
+        facts = []
+        for _ in range(40):
+            facts.append(await probe(one))
+            clock[0] += 90.0
+        assert [found.state for found in facts] == ["ready"] * 10 + ["asleep"] * 30
+        assert {found.context_window for found in facts[:10]} == {8192}
+        assert endpoint.minutes_billed == 15
+        assert await warming(one)
+        endpoint.resume()
+        assert (await probe(one)).state == "loading"
+        clock[0] += 60.0
+        assert (await probe(one)).context_window == 8192
+        assert not await warming(one)
+
+
+@pytest.mark.parametrize("engine", ["tgi", "llama-cpp"])
+async def test_an_endpoints_engine_that_does_not_answer_is_not_asked_for_ever(engine: str) -> None:
+    """A few times: just woken it may fail. The endpoint counts as ready, since it runs."""
+    scripted = Scripted(Model(imitates="openai", name="m"), Endpoint("team", "large", idle=900.0))
+    async with serve(scripted) as url:
+        one = asking(url, engine, "remote", spec_kind="hf-endpoint", management=f"{url}/v2/endpoint/team/large")
+        for _ in range(9):
+            facts = await probe(one)
+    assert facts.state == "ready"
+    assert facts.problem
+    assert one.engine.asked == 3
+
+
+@pytest.mark.parametrize("sees", [True, False, None])
+async def test_a_llama_server_says_whether_it_sees(sees: bool | None) -> None:
+    """By its modalities; one that does not say is taken at its kind's word."""
+    said = b"" if sees is None else b',"modalities":{"vision":%s,"audio":false}' % str(sees).lower().encode()
+    server, url = await answering(b'{"default_generation_settings":{"n_ctx":4096}%s}' % said)
+    async with server:
+        facts = await probe(asking(url, "llama-cpp"))
+    assert facts.context_window == 4096
+    assert (facts.capabilities is None) == (sees is not False)
+    if facts.capabilities is not None:
+        assert not facts.capabilities & {"vision", "vision_url"}
+        assert "tools" in facts.capabilities
+
+
+@pytest.mark.parametrize("status", [b"403 Forbidden", b"404 Not Found"])
+async def test_a_list_that_may_not_be_read_says_nothing(status: bytes) -> None:
+    """Some keys may chat and not list."""
+    server, url = await answering(b"{}", status)
+    async with server:
+        assert (await probe(asking(url, "openai"))).state == "ready"
+
+
 async def test_an_endpoint_without_management_is_left_alone() -> None:
     """Any call to its own address might wake it."""
     endpoint = Endpoint(state="scaledToZero")
