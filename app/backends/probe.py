@@ -6,7 +6,8 @@ is asked once it is found running, and having answered not again before it has s
 one in use, never the one a model was trained for: servers choose smaller ones.
 
 The questions are asked in a thread by httpx's plain client: its async one would bring an event loop layer of
-its own into the serving process (5 MB), for a call every half a minute.
+its own into the serving process (5 MB), for a call every half a minute. A server that answers a byte now and then
+holds one thread, not one more with each probe.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import httpx
 
@@ -25,8 +26,21 @@ from app.core.types import BackendSpec, Capability, Facts, State
 
 TIMEOUT = httpx.Timeout(5.0, connect=2.0)
 QUICK = httpx.Timeout(2.0)
+QUICK_PATIENCE = 4.0
+PATIENCE = 15.0  # seconds for all questions of one probe: each read has its own timeout, but there may be many
 ASK_ENGINE = 3  # times that an endpoint's engine is asked if it does not answer as it should: just woken, it may not
 LOAD = httpx.Timeout(60.0, connect=2.0)  # a model that takes longer goes on loading all the same
+
+_WRONG = (  # all that an answer, an address or the environment's proxy can be
+    httpx.HTTPError,
+    httpx.InvalidURL,
+    ImportError,  # httpx knows SOCKS only with another package
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+)
 
 _OLLAMA: Mapping[str, tuple[Capability, ...]] = {
     "vision": ("vision",),
@@ -43,6 +57,9 @@ _STATES: Mapping[str, State] = {
     "failed": "down",
     "updateFailed": "down",
 }
+
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(slots=True)
@@ -63,6 +80,7 @@ class Asking:
     management: str | None = None
     keep_alive: float | None = None
     engine: Learned = field(default_factory=Learned, compare=False)
+    busy: set[object] = field(default_factory=set, compare=False)
 
     def client(self, timeout: httpx.Timeout = TIMEOUT) -> httpx.Client:
         """Never through a proxy for zone local; redirects are not followed."""
@@ -84,12 +102,13 @@ Kind = Callable[[httpx.Client, Asking], Facts]
 
 async def probe(asking: Asking) -> Facts:
     """Never raises: whatever goes wrong is a state and a line about it."""
-    return await asyncio.to_thread(_probe, asking)
+    facts = await _in_time(_probe, asking, PATIENCE)
+    return facts or Facts("down", problem="answers too slowly")
 
 
 async def warming(asking: Asking) -> bool:
     """Is it loading its model right now? Asked by the first-token clock, so it is quick or it is no."""
-    return await asyncio.to_thread(_warming, asking)
+    return await _in_time(_warming, asking, QUICK_PATIENCE) or False
 
 
 async def prewarm(asking: Asking) -> None:
@@ -102,12 +121,31 @@ async def refresh(asking: Asking) -> None:
     await asyncio.to_thread(_refresh, asking)
 
 
+async def _in_time(question: Callable[[Asking], Answer], asking: Asking, patience: float) -> Answer | None:
+    """Its answer; None if it takes longer than `patience`, or if the thread that asked before is not back yet."""
+    if question in asking.busy:
+        return None
+    asking.busy.add(question)
+    try:
+        async with asyncio.timeout(patience):
+            return await asyncio.to_thread(_freeing, question, asking)
+    except TimeoutError:
+        return None
+
+
+def _freeing(question: Callable[[Asking], Answer], asking: Asking) -> Answer:
+    try:
+        return question(asking)
+    finally:
+        asking.busy.discard(question)
+
+
 def _probe(asking: Asking) -> Facts:
     try:
         with asking.client() as client:
             return _named(_endpoint if asking.spec.kind == "hf-endpoint" else _of(asking), client, asking)
-    except httpx.InvalidURL:
-        return Facts("down", problem="has an address that is none")
+    except (httpx.InvalidURL, ImportError, ValueError):
+        return Facts("down", problem="has an address or a proxy that cannot be used")
 
 
 def _of(asking: Asking) -> Kind:
@@ -122,7 +160,7 @@ def _named(ask: Kind, client: httpx.Client, asking: Asking) -> Facts:
         return Facts("down", problem=f"answers {error.response.status_code} to {error.request.url.path}")
     except httpx.HTTPError as error:
         return Facts("down", problem=f"cannot be reached ({type(error).__name__})")
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except _WRONG:
         return Facts("down", problem=f"does not answer like a {asking.kind}")
 
 
@@ -136,7 +174,7 @@ def _warming(asking: Asking) -> bool:
             if asking.kind == "llama-cpp":
                 return (client.get("/health")).status_code == 503
             return False
-    except (httpx.HTTPError, ValueError, KeyError, TypeError, AttributeError):
+    except _WRONG:
         return False
 
 
@@ -148,7 +186,7 @@ def _prewarm(asking: Asking, timeout: httpx.Timeout) -> None:
     try:
         with asking.client(timeout) as client:
             client.post("/api/chat", json=body)
-    except httpx.HTTPError:
+    except _WRONG:
         return
 
 
@@ -156,7 +194,7 @@ def _refresh(asking: Asking) -> None:
     try:
         with asking.client(QUICK) as client:
             loaded = _loaded(client, asking.spec.model)
-    except (httpx.HTTPError, ValueError, TypeError, AttributeError):
+    except _WRONG:
         return
     if loaded is not None:
         _prewarm(asking, TIMEOUT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 
@@ -104,6 +105,63 @@ async def test_nobody_there_is_down() -> None:
     facts = await probe(asking("http://127.0.0.1:1", "vllm"))
     assert facts.state == "down"
     assert "cannot be reached" in (facts.problem or "")
+
+
+@pytest.mark.parametrize("base", ["http://[bad", "nonsense", "http://a b", "http://127.0.0.1:1"])
+async def test_no_address_makes_asking_an_error(base: str) -> None:
+    """A mistyped one is down like one where nobody is."""
+    for kind in KINDS:
+        one = asking(base, kind, keep_alive=60.0)
+        assert (await probe(one)).state == "down"
+        assert not await warming(one)
+        await refresh(one)
+        await prewarm(one)
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "http://:bad"])
+async def test_a_proxy_that_cannot_be_used_is_down(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes from the environment, which nobody checked; zone local does not look at it."""
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    one = asking("http://upstream.invalid", "vllm", "remote")
+    assert "proxy" in ((await probe(one)).problem or "")
+    assert not await warming(one)
+    async with serve(Scripted(Model(imitates="vllm", name="m"))) as url:
+        assert (await probe(asking(url, "vllm"))).state == "ready"
+
+
+async def test_deep_json_is_an_odd_answer() -> None:
+    """Deeper than Python's reader goes."""
+    server, url = await answering(b"[" * 100_000)
+    async with server:
+        assert (await probe(asking(url, "openai"))).state == "down"
+
+
+async def test_a_server_that_hardly_answers_holds_one_thread() -> None:
+    """Each byte resets the clock of a read, so there is one over all; the next probe does not queue behind it."""
+    asked = 0
+
+    async def client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        asked += 1
+        with contextlib.suppress(OSError):
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n")
+            await writer.drain()
+            await release.wait()
+        writer.close()
+
+    release = asyncio.Event()
+    server = await asyncio.start_server(client, "127.0.0.1", 0)
+    async with server:
+        one = asking(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", "openai")
+        first = asyncio.create_task(probe(one))
+        while not asked:
+            await asyncio.sleep(0.01)
+        assert (await probe(one)).problem == "answers too slowly"
+        release.set()
+        assert (await first).state == "down"
+        assert asked == 1
+        assert (await probe(one)).state == "down"
+        assert asked == 2
 
 
 async def test_a_wrong_key_is_named() -> None:
