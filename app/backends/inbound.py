@@ -9,12 +9,12 @@ reasoning under both of its names, a forced tool call that the backend wrote as 
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import orjson
 
 from app.backends import faults
+from app.backends.mould import Mould
 from app.core.chat import ChatRequest
 from app.core.sse import Decoder, encode
 from app.core.types import Usage
@@ -23,7 +23,6 @@ from app.errors import UpstreamFault, UpstreamMalformed
 DONE = b"data: [DONE]\n\n"
 _FINISH = {"stop_sequence": "stop", "eos_token": "stop", "eos": "stop", "tool_call": "tool_calls"}
 CASTS = 8  # moulds tried per stream; events that differ in more than their text are read one by one
-_CONTENT = re.compile(rb'("content": ?")[^"\\]+(?=")')
 _TEXT_KEYS = {"role", "content"}
 _USEFUL = ("content", "reasoning", "refusal", "audio", "function_call")  # and tool_calls
 _COMMON = ("id", "object", "created", "model", "system_fingerprint")
@@ -113,34 +112,6 @@ class Shaping:
     @property
     def forced(self) -> str | None:
         return self._forced
-
-
-class Mould:
-    """What two events of a stream have in common: all but the text between `prefix` and `suffix`.
-
-    An event that fits, with no quote in its text, is the same JSON with other words: it need not be read. It
-    goes out as it is, or with `ours` for its prefix, where our id stands.
-    """
-
-    __slots__ = ("ours", "prefix", "size", "suffix")
-
-    def __init__(self, prefix: bytes, suffix: bytes, ours: bytes | None) -> None:
-        self.prefix = prefix
-        self.suffix = suffix
-        self.ours = ours
-        self.size = len(prefix) + len(suffix)
-
-    def fits(self, data: bytes) -> bool:
-        end = len(data) - len(self.suffix)
-        return data.startswith(self.prefix) and data.endswith(self.suffix) and data.find(b'"', len(self.prefix)) == end
-
-    @classmethod
-    def cast(cls, theirs: bytes, ours: bytes) -> Mould | None:
-        """From an event with one non-empty text, as it came and as it goes out; None if it is not that simple."""
-        before, after = _CONTENT.split(theirs), _CONTENT.split(ours)
-        if len(before) != 3 or len(after) != 3 or before[2] != after[2]:
-            return None  # the text must stand once, without an escape, and what changed before it
-        return cls(before[0] + before[1], before[2], after[0] + after[1] if ours != theirs else None)
 
 
 class Stream(Shaping):
