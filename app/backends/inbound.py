@@ -24,7 +24,7 @@ DONE = b"data: [DONE]\n\n"
 _FINISH = {"stop_sequence": "stop", "eos_token": "stop", "eos": "stop", "tool_call": "tool_calls"}
 CASTS = 8  # moulds tried per stream; events that differ in more than their text are read one by one
 _TEXT_KEYS = {"role", "content"}
-_USEFUL = ("content", "reasoning", "refusal", "audio", "function_call")  # and tool_calls
+_USEFUL = ("reasoning", "refusal", "audio", "function_call")  # beside content and tool_calls
 _COMMON = ("id", "object", "created", "model", "system_fingerprint")
 ODD = "The backend's answer has not the shape of an answer."
 _ODD = (TypeError, AttributeError, KeyError, ValueError)  # what odd JSON does to code that expects the usual one
@@ -74,15 +74,15 @@ class Shaping:
         model, said = answer.get("model"), answer.get("id")
         if self.model is None and isinstance(model, str) and model:
             self.model = model
-        changed = False
-        if not model and self._model:
+        if model and said and not self._own_ids:
+            self._id = said
+            return False
+        changed = not model and bool(self._model)
+        if changed:
             answer["model"] = self._model
-            changed = True
         if self._own_ids or (not said and answer.get("choices")):
             answer["id"] = self._id
             changed = True
-        elif said.__class__ is str and said:
-            self._id = said
         return changed
 
     def text(self, part: Json) -> bool:
@@ -239,7 +239,7 @@ class Stream(Shaping):
         useful = changed = False
         if isinstance(delta, dict):
             changed = self.text(delta)
-            useful = any(delta.get(key) for key in _USEFUL)
+            useful = bool(delta.get("content")) or any(map(delta.get, _USEFUL))
             if delta.get("tool_calls") and not self._called:
                 self._tools.add(index)
                 useful = True
