@@ -1,13 +1,15 @@
 """The shape that most events of a stream share, so that those need not be read. Pure.
 
-An event that fits, with no quote in its text, is the same JSON with other words: it goes out as it came, or with
-our beginning for its own, where our id stands. A mould decides nothing about rules: whoever casts one has read
-the event and knows that none applies to it.
+An event that fits, with one JSON string without a quote for its text, is the same JSON with other words: it goes
+out as it came, or with our beginning for its own, where our id stands. Broken bytes never fit. A mould decides
+nothing about rules: whoever casts one has read the event and knows that none applies to it.
 """
 
 from __future__ import annotations
 
 import re
+
+import orjson
 
 _CONTENT = re.compile(rb'("content": ?")[^"\\]+(?=")')
 
@@ -15,6 +17,7 @@ _CONTENT = re.compile(rb'("content": ?")[^"\\]+(?=")')
 class Mould:
     """What two events of a stream have in common: all but the text between `prefix` and `suffix`, in bytes.
 
+    The quotes around the text belong to them.
     `ours` stands in for the prefix of what goes out, None if nothing is changed.
     """
 
@@ -27,8 +30,15 @@ class Mould:
         self.size = len(prefix) + len(suffix)
 
     def fits(self, data: bytes) -> bool:
-        end = len(data) - len(self.suffix)
-        return data.startswith(self.prefix) and data.endswith(self.suffix) and data.find(b'"', len(self.prefix)) == end
+        """What does not may be good or not: it has to be read."""
+        start, end = len(self.prefix), len(data) - len(self.suffix)
+        if not (data.startswith(self.prefix) and data.endswith(self.suffix) and data.find(b'"', start) == end):
+            return False
+        try:
+            orjson.loads(data[start - 1 : end + 1])
+        except orjson.JSONDecodeError:
+            return False
+        return True
 
     @classmethod
     def cast(cls, theirs: bytes, ours: bytes) -> Mould | None:

@@ -339,6 +339,25 @@ def test_any_cuts_end_alike(
     assert outcome(parts, forced=forced) == outcome([raw], forced=forced)
 
 
+BROKEN = st.binary(max_size=5) | st.sampled_from([b"a\\", b"\n\n", b'"', b"\xff", b"ok"])
+
+
+@settings(max_examples=100)
+@given(texts=st.lists(BROKEN, max_size=6))
+def test_broken_texts_end_alike_whatever_the_cuts(texts: list[bytes]) -> None:
+    """An event at a time or all in one read: what an answer comes to does not hang on how it arrived."""
+    marked = [chunk({"content": "first"}), *(chunk({"content": "@"}).replace(b"@", text) for text in texts)]
+    parts = [*marked, last(), DONE]
+    assert ending(parts) == ending([b"".join(parts)])
+
+
+def ending(parts: list[bytes]) -> bytes | type[UpstreamFault]:
+    try:
+        return through(stream(), *parts)
+    except UpstreamFault as fault:
+        return type(fault)
+
+
 KEYS = [
     "choices",
     "delta",

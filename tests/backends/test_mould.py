@@ -41,6 +41,14 @@ def test_all_else_does_not(data: bytes) -> None:
     assert not mould.fits(data)
 
 
+@pytest.mark.parametrize("text", [b"\xff", b"a\nb", b"a\n\nb", b"\t", b"\x00", b"a\\", b"\\q", b"\\ud83d"])
+def test_what_is_not_json_does_not_fit(text: bytes) -> None:
+    """It is read then, and found broken."""
+    mould = Mould.cast(event("some"), event("some"))
+    assert mould is not None
+    assert not mould.fits(event("some").replace(b"some", text))
+
+
 def test_our_id_is_put_before_their_words() -> None:
     """What was changed before the text is changed in all that fit."""
     mould = Mould.cast(event("some"), event("some", id="ours"))
