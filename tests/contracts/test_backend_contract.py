@@ -132,7 +132,12 @@ async def collect(reply: Reply, pieces: list[bytes]) -> None:
 
 @asynccontextmanager
 async def pair(
-    kind: Any, *, endpoint: Endpoint | None = None, reasoning: Any = "pass", **model: Any
+    kind: Any,
+    *,
+    endpoint: Endpoint | None = None,
+    reasoning: Any = "pass",
+    headers: tuple[tuple[str, str], ...] = (),
+    **model: Any,
 ) -> AsyncIterator[Pair]:
     """Keywords go to the fake's Model."""
     fake = Scripted(Model(imitates=kind, name="m", **model), endpoint, keep_bodies=True)
@@ -145,7 +150,7 @@ async def pair(
         async def is_warming() -> bool:
             return await warming(asking)
 
-        wiring = Wiring(http, BY_KIND[kind], KEY, lambda name, what: noted.append((name, what)), is_warming)
+        wiring = Wiring(http, BY_KIND[kind], KEY, lambda name, what: noted.append((name, what)), is_warming, headers)
         backend = OpenAIBackend(spec, wiring, Facts())
         backend.facts = await probe(asking) if endpoint is None else Facts()
         try:
@@ -202,7 +207,7 @@ async def test_usage_that_is_missing_is_estimated(kind: str, stream: bool) -> No
 async def test_ids_are_unique(kind: str) -> None:
     """Where the server's collide or are empty, the gateway makes its own; one id for a whole stream."""
     async with pair(kind) as both:
-        ids = []
+        ids: list[str] = []
         for number in range(3):
             said = await read(await both.open_stream(f"r{number}"))
             own = {chunk["id"] for chunk in said.chunks}
@@ -556,6 +561,46 @@ async def test_an_endpoint_that_is_not_there(state: str, error: type[errors.Gate
     async with pair("vllm", endpoint=Endpoint(state=state, wake=60.0)) as both:
         with pytest.raises(error):
             await both.ask()
+
+
+@every_kind
+@both_forms
+async def test_an_endpoint_in_front_changes_nothing(kind: str, stream: bool) -> None:
+    """It speaks its engine's language; asked to wait, it wakes first."""
+    sleeping = Endpoint(state="scaledToZero", wake=0.05)
+    async with pair(kind, endpoint=sleeping, headers=(("x-scale-up-timeout", "5"),)) as both:
+        for _ in range(2):
+            said = await both.ask("How is the weather?", tools=[WEATHER], stream=stream)
+            check_call(said.message(stream))
+            assert said.message(stream)["finish_reason"] == "tool_calls"
+    assert both.fake.seen.completed == both.fake.seen.requests == 2
+
+
+async def test_a_picture_stays_beside_one_text() -> None:
+    """Ollama makes a message of each part: texts are one, whatever stands between them."""
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    parts = [{"type": "text", "text": "Look:"}, picture, {"type": "text", "text": "What is it?"}]
+    async with pair("ollama", vision=True) as both:
+        said = await both.send("chat", {"messages": [{"role": "user", "content": parts}]})
+    assert said.message(False)["content"]
+    assert both.fake.seen.messages == 2
+
+
+async def test_an_empty_turn_in_history_is_no_error() -> None:
+    """Clients send null for a turn without words; Ollama refuses that."""
+    history = [{"role": "user", "content": "a"}, {"role": "assistant", "content": None}]
+    for kind in KINDS:
+        async with pair(kind) as both:
+            said = await both.send("chat", {"messages": [*history, {"role": "user", "content": WORDS}]})
+        assert said.message(False)["content"]
+
+
+async def test_tools_that_vllm_was_not_started_for_are_not_the_clients_fault() -> None:
+    """Its flags are the operator's: another backend may answer."""
+    async with pair("vllm", tool_parser=False) as both:
+        with pytest.raises(errors.UpstreamRefused) as raised:
+            await both.ask(tools=[WEATHER])
+    assert not raised.value.final
 
 
 async def until(fake: Scripted, what: str) -> None:
