@@ -33,12 +33,11 @@ def outbound(request: ChatRequest, model: str, quirks: Quirks, thinking: Thinkin
             body[there] = value
     if request.api == "chat":
         _chat(body, quirks, note)
+        _think(body, quirks, thinking)
     elif "prompt_list" not in quirks.has:
         body["prompt"] = _only(body["prompt"])
     if quirks.stop == "list" and isinstance(body.get("stop"), str):
         body["stop"] = [body["stop"]]
-    if thinking and request.api == "chat" and not _says_effort(body):
-        _think(body, thinking)
     return _filtered(body, quirks, note)
 
 
@@ -146,19 +145,21 @@ def _only(prompt: Any) -> Any:
     return prompt[0] if isinstance(prompt, list) and len(prompt) == 1 and isinstance(prompt[0], str) else prompt
 
 
-def _says_effort(body: Body) -> bool:
-    """Does the client itself say whether or how much to think, in one of the ways that servers know?"""
+def _think(body: Body, quirks: Quirks, thinking: Thinking) -> None:
+    """The default, unless the client says how much to think. What else it tells the template stays."""
     template = body.get("chat_template_kwargs")
-    if isinstance(template, dict) and not template.keys().isdisjoint(_SWITCHES):
-        return True
-    return body.get("reasoning_effort") is not None or body.get("reasoning") is not None
+    template = template if isinstance(template, dict) else {}
+    effort = body.get("reasoning_effort")
+    says = effort is not None or body.get("reasoning") is not None or not template.keys().isdisjoint(_SWITCHES)
+    said = quirks.off if _off_in_vain(template, effort, quirks) else {} if says else thinking
+    for name, value in said.items():
+        body[name] = {**value, **template} if name == "chat_template_kwargs" else value
 
 
-def _think(body: Body, thinking: Thinking) -> None:
-    """Say it; what else the client tells the template stays."""
-    for name, value in thinking.items():
-        own = body.get(name)
-        body[name] = {**value, **own} if isinstance(value, dict) and isinstance(own, dict) else value
+def _off_in_vain(template: Body, effort: str | None, quirks: Quirks) -> bool:
+    """Does the client say "do not think" in a way that this backend ignores? Then it is said in its own."""
+    by_template = template.get("enable_thinking") is False and "chat_template_kwargs" in quirks.ignored
+    return by_template or (effort == "none" and "reasoning_effort" in quirks.ignored)
 
 
 def _filtered(body: Body, quirks: Quirks, note: Note) -> Body:

@@ -264,6 +264,20 @@ def test_the_clients_own_wish_about_thinking_wins() -> None:
     assert sent("vllm", thinking=OFF, chat_template_kwargs=own)["chat_template_kwargs"] == own
 
 
+@pytest.mark.parametrize(
+    ("kind", "said", "there"),
+    [
+        ("ollama", OFF, {"reasoning_effort": "none"}),
+        ("transformers", {"reasoning_effort": "none"}, OFF),
+        ("tgi", {"reasoning_effort": "none"}, {}),
+        ("openai", OFF, {}),
+    ],
+)
+def test_not_to_think_is_said_in_words_that_count_there(kind: str, said: Json, there: Json) -> None:
+    """Where the client's own are ignored in silence."""
+    assert sent(kind, **said) == {**sent(kind), **said, **there}
+
+
 def test_the_clients_other_words_to_the_template_stay() -> None:
     """The default is added to them."""
     body = sent("vllm", thinking=OFF, chat_template_kwargs={"tone": "dry"})
