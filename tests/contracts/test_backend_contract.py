@@ -5,158 +5,31 @@ The adapter is the real one, the server the shipped fake on a socket; the two sh
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import hashlib
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 import pytest
 
 from app import errors
-from app.backends.http_client import HttpClient
-from app.backends.openai_http import OpenAIBackend, Wiring
-from app.backends.probe import Asking, probe, warming
 from app.backends.quirks import BY_KIND
-from app.backends.scripted import Endpoint, Fault, Model, Scripted, serve
-from app.core.chat import ChatRequest
-from app.core.types import Api, BackendSpec, Facts, Usage
-from app.ports import Reply
-
-KINDS = ("ollama", "vllm", "llama-cpp", "tgi", "transformers", "openai")
-EMBED = ("ollama", "vllm", "llama-cpp", "openai")
-FORMATS = tuple(kind for kind in KINDS if "json_schema" in BY_KIND[kind].has)
-NAMED = tuple(kind for kind in KINDS if "tool_choice.named" in BY_KIND[kind].has)
-KEY = "sk-of-the-gateway"
-BOUND = 1.0  # seconds within which a leaving client frees its slot
-PATIENCE = 5.0
-WORDS = "How do I sort a list?"
-PARAMETERS = {
-    "type": "object",
-    "properties": {"city": {"type": "string"}, "days": {"type": "integer", "minimum": 1}},
-    "required": ["city", "days"],
-    "additionalProperties": False,
-}
-WEATHER = {"type": "function", "function": {"name": "get_weather", "parameters": PARAMETERS}}
-TIME = {"type": "function", "function": {"name": "get_time", "parameters": {"type": "object", "properties": {}}}}
-
-every_kind = pytest.mark.parametrize("kind", KINDS)
-both_forms = pytest.mark.parametrize("stream", [False, True])
-
-
-@dataclass
-class Pair:
-    """An adapter and the server it speaks to."""
-
-    backend: OpenAIBackend
-    fake: Scripted
-    unhonoured: list[tuple[str, str]] = field(default_factory=list)
-
-    async def ask(self, text: str = WORDS, *, api: Api = "chat", **more: Any) -> Said:
-        body = {"messages": [{"role": "user", "content": text}]} if api == "chat" else {}
-        return await self.send(api, {**body, **more})
-
-    async def send(self, api: Api, body: dict[str, Any]) -> Said:
-        async with asyncio.timeout(PATIENCE):
-            return await read(await self.backend.send(ChatRequest(api, body), "r1"))
-
-    async def open_stream(self, request_id: str = "r1") -> Reply:
-        body = {"messages": [{"role": "user", "content": WORDS}], "stream": True}
-        return await self.backend.send(ChatRequest("chat", body), request_id)
-
-
-@dataclass(frozen=True)
-class Said:
-    """All that a reply gave: the bytes for the client, and what the gateway learned."""
-
-    raw: bytes
-    usage: Usage | None
-    model: str | None
-
-    @property
-    def chunks(self) -> list[dict[str, Any]]:
-        lines = [line.removeprefix(b"data: ") for line in self.raw.splitlines() if line.startswith(b"data: ")]
-        assert lines.pop() == b"[DONE]"
-        assert b"[DONE]" not in lines
-        return [orjson.loads(line) for line in lines]
-
-    @property
-    def whole(self) -> Any:
-        return orjson.loads(self.raw)
-
-    def message(self, stream: bool) -> dict[str, Any]:
-        """The first choice as one message, out of either form."""
-        if not stream:
-            choice = self.whole["choices"][0]
-            return {**choice["message"], "finish_reason": choice["finish_reason"]}
-        choices = [choice for chunk in self.chunks for choice in chunk.get("choices") or ()]
-        deltas = [choice.get("delta") or {} for choice in choices]
-        calls = [call for delta in deltas for call in delta.get("tool_calls") or ()]
-        joined = {
-            key: "".join(one.get(key) or "" for one in deltas) for key in ("content", "reasoning", "reasoning_content")
-        }
-        finishes = [choice["finish_reason"] for choice in choices if choice.get("finish_reason")]
-        assert len(finishes) == 1
-        return {**joined, "tool_calls": merged(calls), "finish_reason": finishes[0]}
-
-
-def merged(calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Tool calls out of their deltas, as clients join them."""
-    made: dict[int, dict[str, Any]] = {}
-    for call in calls:
-        one = made.setdefault(call["index"], {"id": call.get("id"), "function": {"name": "", "arguments": ""}})
-        function = call["function"]
-        one["function"]["name"] = one["function"]["name"] or function.get("name")
-        one["function"]["arguments"] += function.get("arguments") or ""
-    return list(made.values())
-
-
-async def read(reply: Reply) -> Said:
-    pieces: list[bytes] = []
-    await collect(reply, pieces)
-    return Said(b"".join(pieces), reply.usage, reply.model)
-
-
-async def collect(reply: Reply, pieces: list[bytes]) -> None:
-    """All of it, in time; what came before a fault is there."""
-    try:
-        async with asyncio.timeout(PATIENCE):
-            while (piece := await reply.read()) is not None:
-                pieces.append(piece)
-    finally:
-        reply.close()
-
-
-@asynccontextmanager
-async def pair(
-    kind: Any,
-    *,
-    endpoint: Endpoint | None = None,
-    reasoning: Any = "pass",
-    headers: tuple[tuple[str, str], ...] = (),
-    **model: Any,
-) -> AsyncIterator[Pair]:
-    """Keywords go to the fake's Model."""
-    fake = Scripted(Model(imitates=kind, name="m", **model), endpoint, keep_bodies=True)
-    http = HttpClient(proxies=False, connect_timeout=2.0, max_connections=50)
-    noted: list[tuple[str, str]] = []
-    async with serve(fake) as url:
-        spec = BackendSpec("b", kind, "local", url, "m", reasoning=reasoning)
-        asking = Asking(spec, kind, KEY)
-
-        async def is_warming() -> bool:
-            return await warming(asking)
-
-        wiring = Wiring(http, BY_KIND[kind], KEY, lambda name, what: noted.append((name, what)), is_warming, headers)
-        backend = OpenAIBackend(spec, wiring, Facts())
-        backend.facts = await probe(asking) if endpoint is None else Facts()
-        try:
-            yield Pair(backend, fake, noted)
-        finally:
-            await http.aclose()
+from app.backends.scripted import Endpoint, Fault
+from app.core.types import Usage
+from tests.contracts.pair import (
+    EMBED,
+    FORMATS,
+    KINDS,
+    NAMED,
+    PARAMETERS,
+    TIME,
+    WEATHER,
+    WORDS,
+    both_forms,
+    check_call,
+    every_kind,
+    pair,
+    read,
+)
 
 
 @every_kind
@@ -237,16 +110,6 @@ async def test_a_tool_is_called(kind: str, stream: bool) -> None:
         message = (await both.ask("How is the weather?", tools=[WEATHER], stream=stream)).message(stream)
     assert message["finish_reason"] == "tool_calls"
     check_call(message)
-
-
-def check_call(message: dict[str, Any], name: str = "get_weather") -> None:
-    (call,) = message["tool_calls"]
-    assert call["function"]["name"] == name
-    assert call["id"]
-    arguments = orjson.loads(call["function"]["arguments"])
-    if name == "get_weather":
-        assert isinstance(arguments["city"], str)
-        assert arguments["days"] >= 1
 
 
 @every_kind
@@ -338,165 +201,6 @@ async def test_thinking_is_turned_off(kind: str) -> None:
     assert said.usage is not None
     assert said.usage.output < 60
     assert not said.message(False).get("reasoning")
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@both_forms
-async def test_overflow_is_recognised(kind: str, stream: bool) -> None:
-    """In every server's words; Ollama cuts in silence, which shows only in its usage."""
-    async with pair(kind, context_window=64) as both:
-        if kind == "ollama":
-            said = await both.ask("word " * 200, stream=stream)
-            assert said.usage is not None
-            assert said.usage.input == 64
-            return
-        with pytest.raises(errors.UpstreamOverflow) as raised:
-            await both.ask("word " * 200, stream=stream)
-    assert raised.value.code == "context_length_exceeded"
-
-
-# What each fault is, and whether only the form of the request decides about it. TGI streams everything as 200.
-FAULTS: list[tuple[Fault, type[errors.UpstreamFault]]] = [
-    (Fault.REFUSE_401, errors.UpstreamRefused),
-    (Fault.REFUSE_403, errors.UpstreamRefused),
-    (Fault.MODEL_404, errors.UpstreamRefused),
-    (Fault.REJECT_400, errors.UpstreamRejected),
-    (Fault.UNPROCESSABLE_422, errors.UpstreamRejected),
-    (Fault.BUSY_429, errors.UpstreamRateLimited),
-    (Fault.LIMIT_429, errors.UpstreamRateLimited),
-    (Fault.ERROR_500, errors.UpstreamUnavailable),
-    (Fault.HTML_502, errors.UpstreamUnavailable),
-    (Fault.LOADING_503, errors.UpstreamLoading),
-    (Fault.BUSY_503, errors.UpstreamRateLimited),
-    (Fault.REDIRECT_307, errors.UpstreamMalformed),
-    (Fault.EMPTY_200, errors.UpstreamMalformed),
-    (Fault.HTML_200, errors.UpstreamMalformed),
-    (Fault.HALF_JSON_200, errors.UpstreamMalformed),
-    (Fault.ERROR_200, errors.UpstreamUnavailable),
-]
-
-
-@every_kind
-@both_forms
-@pytest.mark.parametrize(("fault", "error"), FAULTS, ids=lambda value: getattr(value, "name", ""))
-async def test_faults_have_their_class(kind: str, stream: bool, fault: Fault, error: type[errors.GatewayError]) -> None:
-    """Before a byte reaches the client, and without the key in the message; the next request is served."""
-    async with pair(kind) as both:
-        both.fake.fail(fault)
-        with pytest.raises(errors.UpstreamFault) as raised:
-            await both.ask(stream=stream)
-        assert type(raised.value) is error
-        assert KEY not in raised.value.message
-        assert "<" not in raised.value.message
-        assert (await both.ask(stream=stream)).message(stream)["content"]
-    if fault is Fault.BUSY_429 and not (kind == "tgi" and stream):
-        assert raised.value.retry_after == 7.0
-    assert both.fake.seen.requests == 2
-
-
-BEFORE_THE_FIRST_BYTE = [Fault.CLOSED_200, Fault.ERROR_FIRST]
-
-
-@every_kind
-@pytest.mark.parametrize("fault", BEFORE_THE_FIRST_BYTE)
-async def test_a_stream_that_fails_at_once_can_fall_back(kind: str, fault: Fault) -> None:
-    """Nothing is given out before something usable came."""
-    async with pair(kind) as both:
-        both.fake.fail(fault)
-        reply = await both.open_stream()
-        with pytest.raises(errors.UpstreamFault):
-            await reply.read()
-
-
-IN_THE_MIDDLE = [Fault.CUT_CLEAN, Fault.CUT_RESET, Fault.ERROR_MID, Fault.NULL_FINISH]
-
-
-@every_kind
-@pytest.mark.parametrize("fault", IN_THE_MIDDLE)
-async def test_a_stream_that_breaks_off_never_looks_whole(kind: str, fault: Fault) -> None:
-    """What came is given, then the fault is raised; no [DONE], no finish reason made up; usage is estimated."""
-    async with pair(kind) as both:
-        both.fake.fail(fault)
-        reply = await both.open_stream()
-        pieces: list[bytes] = []
-        with pytest.raises(errors.UpstreamFault):
-            await collect(reply, pieces)
-    given = b"".join(pieces)
-    assert b"content" in given
-    assert b"[DONE]" not in given
-    assert b'"stop"' not in given
-    assert reply.usage is not None
-    assert reply.usage.output > 0
-
-
-@every_kind
-async def test_an_answer_without_a_finish_reason_is_none(kind: str) -> None:
-    """Ollama's repeat guard: 200, no reason, usage zero."""
-    async with pair(kind) as both:
-        both.fake.fail(Fault.NULL_FINISH)
-        with pytest.raises(errors.UpstreamMalformed):
-            await both.ask()
-
-
-@every_kind
-@pytest.mark.parametrize(
-    "fault",
-    [Fault.NO_DONE, Fault.COMMENTS, Fault.CRLF, Fault.BYTEWISE, Fault.ODD_CHUNKS, Fault.SLOW],
-    ids=lambda one: one.name,
-)
-async def test_odd_streams_are_whole(kind: str, fault: Fault) -> None:
-    """The same text as from a plain one, ended by one [DONE]."""
-    async with pair(kind) as both:
-        plain = (await both.ask(stream=True)).message(True)["content"]
-        both.fake.fail(fault)
-        assert (await both.ask(stream=True)).message(True)["content"] == plain
-
-
-@every_kind
-async def test_compression_that_nobody_asked_for_is_undone(kind: str) -> None:
-    """The client gets plain JSON."""
-    async with pair(kind) as both:
-        both.fake.fail(Fault.GZIP)
-        assert (await both.ask()).message(False)["content"]
-
-
-@every_kind
-@both_forms
-@pytest.mark.parametrize("fault", [Fault.HANG, Fault.STALL_FIRST], ids=lambda one: one.name)
-async def test_cancelling_frees_the_slot(kind: str, stream: bool, fault: Fault) -> None:
-    """Within a second, whether the head had come or not; the next request is served."""
-    async with pair(kind) as both:
-        both.fake.fail(fault)
-        asked = asyncio.create_task(both.ask(stream=stream))
-        await until(both.fake, "running")
-        asked.cancel()
-        await until(both.fake, "aborted")
-        assert both.fake.seen.running == 0
-        assert (await both.ask(stream=stream)).message(stream)["content"]
-
-
-@every_kind
-async def test_closing_in_the_middle_frees_the_slot(kind: str) -> None:
-    """A reply that is given up does not go on upstream."""
-    async with pair(kind) as both:
-        both.fake.fail(Fault.STALL_MID)
-        reply = await both.open_stream()
-        assert await reply.read()
-        reply.close()
-        await until(both.fake, "aborted")
-        assert both.fake.seen.running == 0
-
-
-@every_kind
-async def test_a_call_is_sent_once_and_only_with_our_key(kind: str) -> None:
-    """One request for one call, whatever became of it; no redirect is followed."""
-    async with pair(kind) as both:
-        both.fake.fail(Fault.REDIRECT_307)
-        with pytest.raises(errors.UpstreamMalformed):
-            await both.ask()
-        await both.ask()
-    assert both.fake.seen.requests == 2
-    assert both.fake.seen.keys == {hashlib.sha256(f"Bearer {KEY}".encode()).hexdigest()}
 
 
 @every_kind
@@ -601,10 +305,3 @@ async def test_tools_that_vllm_was_not_started_for_are_not_the_clients_fault() -
         with pytest.raises(errors.UpstreamRefused) as raised:
             await both.ask(tools=[WEATHER])
     assert not raised.value.final
-
-
-async def until(fake: Scripted, what: str) -> None:
-    """Wait for the first of what the fake counts."""
-    async with asyncio.timeout(BOUND):
-        while not getattr(fake.seen, what):
-            await asyncio.sleep(0.002)
