@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from typing import Any
 
+import orjson
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from app.backends.outbound import forced_function, outbound, thinking_fields
 from app.backends.quirks import BY_KIND
 from app.core.chat import ChatRequest
 from app.core.types import Api
+from app.errors import InvalidRequest
 
 Json = dict[str, Any]
 HELLO: list[Json] = [{"role": "user", "content": "hello"}]
@@ -290,3 +295,77 @@ def test_the_older_functions_are_counted_where_they_are_dropped() -> None:
     body = sent("ollama", noted=noted, functions=[{"name": "f"}], function_call="auto")
     assert body["functions"] == [{"name": "f"}]
     assert sorted(noted) == ["function_call", "functions"]
+
+
+NAMES = [
+    "type",
+    "text",
+    "image_url",
+    "refusal",
+    "function",
+    "name",
+    "parameters",
+    "json_schema",
+    "schema",
+    "value",
+    "enable_thinking",
+    "include_usage",
+    "none",
+    "auto",
+    "required",
+    "f",
+    "g",
+    "json_object",
+    "tool",
+    "system",
+    "assistant",
+    "developer",
+]
+ODD = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 3) | st.sampled_from(NAMES),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=3),
+    max_leaves=8,
+)
+PARTS = st.lists(st.fixed_dictionaries({"type": st.sampled_from(NAMES)}, optional={"text": ODD, "image_url": ODD}))
+MESSAGE = st.fixed_dictionaries(
+    {"role": st.sampled_from(["user", "assistant", "tool", "developer"])},
+    optional={"content": ODD | PARTS, "tool_calls": ODD, "reasoning": ODD, "reasoning_content": ODD},
+)
+FUNCTION = st.fixed_dictionaries({"type": st.just("function")}, optional={"function": ODD})
+FIELDS = [
+    "tool_choice",
+    "response_format",
+    "stop",
+    "stream_options",
+    "reasoning_effort",
+    "reasoning",
+    "chat_template_kwargs",
+    "functions",
+    "max_tokens",
+    "max_completion_tokens",
+    "parallel_tool_calls",
+    "presence_penalty",
+    "n",
+]
+
+
+@settings(max_examples=300)
+@given(
+    messages=st.lists(MESSAGE, min_size=1, max_size=3),
+    tools=st.none() | st.lists(FUNCTION | st.sampled_from([TOOL, OTHER]), max_size=2),
+    fields=st.dictionaries(st.sampled_from(FIELDS), ODD | st.just(NAMED), max_size=4),
+    stream=st.booleans(),
+)
+def test_no_request_that_was_let_in_breaks_a_rule(
+    messages: list[Json], tools: list[Json] | None, fields: Json, stream: bool
+) -> None:
+    """However odd: each kind gets JSON of its own, and the client's body stays as it was."""
+    body = {"messages": messages, "tools": tools, "stream": stream, **fields}
+    before = orjson.dumps(body)
+    with contextlib.suppress(InvalidRequest):
+        request = ChatRequest("chat", body)
+        for quirks in BY_KIND.values():
+            assert orjson.dumps(outbound(request, "m", quirks, quirks.off, lambda field: None))
+            forced = forced_function(request, quirks)
+            assert forced is None or isinstance(forced, str)
+    assert orjson.dumps(body) == before

@@ -18,6 +18,8 @@ def test_claims_agree_with_each_other(kind: str) -> None:
         assert ("tool_choice.named" in quirks.has) == (quirks.formats != "none")
     if quirks.accepted is not None:
         assert quirks.ignored <= quirks.accepted
+        assert quirks.off.keys() | quirks.low.keys() <= quirks.accepted
+    assert not (quirks.off.keys() | quirks.low.keys()) & (quirks.ignored | quirks.dropped)
 
 
 def test_openai_is_the_norm() -> None:
