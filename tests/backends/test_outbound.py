@@ -349,7 +349,7 @@ FIELDS = [
 ]
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(
     messages=st.lists(MESSAGE, min_size=1, max_size=3),
     tools=st.none() | st.lists(FUNCTION | st.sampled_from([TOOL, OTHER]), max_size=2),
