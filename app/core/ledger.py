@@ -12,11 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
 
-from app.core.types import Usage
-
-CostKind = Literal["tokens", "discarded", "compute", "idle", "energy", "capex"]
+from app.core.types import CostKind, Usage
 
 NANO = 1_000_000_000
 HOUR = 3600 * NANO  # nanoseconds, as all times inside a meter

@@ -16,6 +16,7 @@ Reason = Literal[
     "score",
     "explicit-model",
     "explicit-tier",
+    "rule",
     "local-only",
     "context-window",
     "capability",
@@ -23,6 +24,8 @@ Reason = Literal[
 ]
 State = Literal["unknown", "ready", "loading", "asleep", "down"]
 STATES: tuple[State, ...] = ("unknown", "ready", "loading", "asleep", "down")
+# Where a nano-dollar goes: exactly one of these.
+CostKind = Literal["tokens", "discarded", "compute", "idle", "energy", "capex"]
 
 # What a request can need and a backend can have, itself or by emulation. "tool_choice.named" is a forced
 # function; "required" with a single tool counts as named.
@@ -89,7 +92,8 @@ class BackendSpec:
 class Facts:
     """What probing taught about a backend. `capabilities` None: not learned, the kind's table decides.
 
-    `models` are the ids it serves, empty when unknown. `problem` says in one line why it is not ready.
+    `models` are the ids it serves, empty when unknown. `problem` says in one line why it is not ready. `replicas`
+    are those that are billed right now (initializing or running), None where nobody can say.
     """
 
     state: State = "unknown"
@@ -98,6 +102,7 @@ class Facts:
     thinks: bool | None = None
     models: tuple[str, ...] = ()
     problem: str | None = None
+    replicas: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +120,10 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """`value` is P(the large model is needed), 0..1."""
+    """`value` is P(the large model is needed), 0..1; `why` names what moved it most, without words of the prompt."""
 
     value: float
+    why: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,8 +214,30 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the ledger: integer nano-dollars of one kind.
+
+    `request_id` and `attempt` name the receipt it belongs to, None for what no request caused (idle minutes, a box
+    that stands unused). `minute` is the clock minute (since the epoch) that it pays for, None for tokens.
+    """
+
+    tier: str
+    backend: str
+    kind: CostKind
+    nano_usd: int
+    price_id: str
+    request_id: str | None = None
+    attempt: int | None = None
+    minute: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Receipt:
-    """One attempt as it ended. `outcome` is "ok", "cancelled" or an error kind. Seconds, nano-dollars."""
+    """One attempt as it ended. `outcome` is "ok", "cancelled" or an error kind. Seconds, nano-dollars.
+
+    `nano_usd` is what its tokens cost, all of one `kind`; both None where time is paid for instead of tokens: then
+    the ledger's entries of its minutes carry its share.
+    """
 
     backend: str
     tier: str
@@ -218,15 +246,22 @@ class Receipt:
     first_token: float | None
     seconds: float
     usage: Usage | None
-    nano_usd: int | None  # None: no token price, so nothing is charged to this attempt itself
+    nano_usd: int | None
+    kind: CostKind | None = None
+    number: int = 1
+    price_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One settled request: all that observers ever see. No words of the prompt, no key material.
+    """One settled request: all that observers ever see. No key material, and no words of the prompt unless the
+    config asks to keep them (`text`).
 
     `outcome` is "ok", "client-error", "upstream-error", "shed", "cancelled" or "aborted" (broke after the
     first byte). `overhead` is the gateway's own time: total less waiting for slots and for backends.
+    `at` is when it began, seconds since the epoch. `estimate` are prompt tokens as guessed before the answer;
+    `truncated` says that the backend counted far fewer. `baseline_nano` is what the tokens would have cost at the
+    baseline's backend, None without a token price there.
     """
 
     request_id: str
@@ -250,3 +285,13 @@ class Record:
     seconds: float
     overhead: float
     inter_token: float | None = None  # mean seconds between pieces of a stream
+    at: float = 0.0
+    session: str | None = None  # as the client sent it: whoever keeps it hashes it
+    needs: frozenset[Capability] = frozenset()
+    estimate: int | None = None
+    truncated: bool = False
+    why: tuple[tuple[str, float], ...] = ()
+    router: str = ""  # name and version of the artifact that scored
+    baseline_nano: int | None = None
+    text: str | None = None
+    vector: bytes | None = None

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import get_args
 
-from app.core.ledger import CostKind
-from app.core.types import Reason
+from app.core.types import CostKind, Reason
 from app.errors import GatewayError, OurFault
 
 OTHER = "other"

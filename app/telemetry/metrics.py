@@ -22,8 +22,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from app.core.ledger import CostKind
-from app.core.types import STATES, Receipt, Record, State
+from app.core.types import STATES, CostKind, Receipt, Record, State
 from app.telemetry import closed
 from app.telemetry.closed import clamp
 
