@@ -5,14 +5,14 @@ turns, tools, wanted format and length enter as counters only, so a long history
 not make the "thanks" after it hard. A completion request is read by its `prompt`; without any user
 message the last message that has text is read.
 
-Fields may have any type: what is not understood counts as absent. Nothing recurses, at most the last
+Fields may have any type that JSON has: what is not understood counts as absent. Nothing recurses, at most the last
 `PARTS` messages and the first `PARTS` parts or tools are looked at, and of a text at most `WINDOW`
 characters.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import log1p
 from typing import Any
 
@@ -39,7 +39,7 @@ IMAGE_PARTS = ("image_url", "input_image")
 
 def asked(body: Any) -> tuple[str, list[float]]:
     """The text to score (cut to WINDOW) and one value per name in NAMES."""
-    if not isinstance(body, Mapping):
+    if not isinstance(body, dict):
         return "", [0.0] * len(NAMES)
     messages = body.get("messages")
     if isinstance(messages, list) and messages:
@@ -71,7 +71,7 @@ def _conversation(messages: Sequence[Any]) -> tuple[str, list[float]]:
     history = system = results = 0
     seen = messages if len(messages) <= PARTS else [messages[0], *messages[-PARTS:]]
     for message in reversed(seen):
-        if not isinstance(message, Mapping):
+        if not isinstance(message, dict):
             continue
         role, content = message.get("role"), message.get("content")
         if role in SYSTEM_ROLES:
@@ -94,7 +94,7 @@ def _text(content: Any) -> str:
         return window(content)
     if not isinstance(content, list):
         return ""
-    texts = (part.get("text") if isinstance(part, Mapping) else part for part in content[:PARTS])
+    texts = (part.get("text") if isinstance(part, dict) else part for part in content[:PARTS])
     return window("\n".join([window(text) for text in texts if isinstance(text, str)]))
 
 
@@ -114,7 +114,7 @@ def _length(content: Any) -> int:
 def _images(content: Any) -> int:
     if not isinstance(content, list):
         return 0
-    return sum(isinstance(part, Mapping) and part.get("type") in IMAGE_PARTS for part in content[:PARTS])
+    return sum(isinstance(part, dict) and part.get("type") in IMAGE_PARTS for part in content[:PARTS])
 
 
 def _tools(tools: Any) -> tuple[float, float]:
@@ -123,15 +123,15 @@ def _tools(tools: Any) -> tuple[float, float]:
         return 0.0, 0.0
     parameters = 0
     for tool in tools[:PARTS]:
-        function = tool.get("function", tool) if isinstance(tool, Mapping) else None
-        schema = function.get("parameters") if isinstance(function, Mapping) else None
-        properties = schema.get("properties") if isinstance(schema, Mapping) else None
-        parameters += len(properties) if isinstance(properties, Mapping) else 0
+        function = tool.get("function", tool) if isinstance(tool, dict) else None
+        schema = function.get("parameters") if isinstance(function, dict) else None
+        properties = schema.get("properties") if isinstance(schema, dict) else None
+        parameters += len(properties) if isinstance(properties, dict) else 0
     return log1p(len(tools)), log1p(parameters)
 
 
 def _structured(response_format: Any) -> bool:
-    return isinstance(response_format, Mapping) and response_format.get("type") not in (None, "text")
+    return isinstance(response_format, dict) and response_format.get("type") not in (None, "text")
 
 
 def _number(value: Any) -> float:

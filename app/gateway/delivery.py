@@ -58,13 +58,16 @@ class Leg:
 class Delivery:
     """`story` tells what was decided; `read` gives bytes until None. Always `close` it."""
 
-    __slots__ = ("_first", "_leg", "_now", "_watch", "story")
+    __slots__ = ("_first", "_leg", "_limit", "_now", "_reply", "_watch", "story")
 
     def __init__(self, leg: Leg, first: bytes, now: Callable[[], float]) -> None:
         self.story = leg.story
         self._leg = leg
         self._first: bytes | None = first
         self._watch = leg.watch
+        assert leg.reply is not None
+        self._reply = leg.reply
+        self._limit = leg.post.backend.spec.timeouts.inter_token
         self._now = now
 
     def whole(self) -> bytes:
@@ -79,11 +82,10 @@ class Delivery:
         if first is not None:
             self._first = None
             return first
-        leg, watch = self._leg, self._watch
-        watch.again(leg.post.backend.spec.timeouts.inter_token)
-        assert leg.reply is not None
+        watch = self._watch
+        watch.again(self._limit)
         try:
-            piece = await leg.reply.read()
+            piece = await self._reply.read()
         except asyncio.CancelledError:
             error = watch.verdict()
             if error is None:
@@ -91,7 +93,7 @@ class Delivery:
             raise error from None
         watch.rest()
         if piece is None:
-            leg.end("ok", self._now())
+            self._leg.end("ok", self._now())
         else:
             self.story.pieces += 1
         return piece

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from app import settings
@@ -35,9 +35,7 @@ class Keep:
     wired: dict[object, Wired] = field(default_factory=dict)
     routers: dict[str, Router] = field(default_factory=dict)
     fakes: list[asyncio.Task[None]] = field(default_factory=list)
-
-    def now(self) -> float:
-        return time.monotonic()
+    now: Callable[[], float] = time.monotonic
 
     def router(self, name: str) -> Router:
         if name not in self.routers:
