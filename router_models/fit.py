@@ -114,11 +114,12 @@ def prepare(rows: Sequence[Row]) -> Data:
     )
 
 
-def _word_matrix(buckets: Sequence[NDArray[np.uint32]]) -> sparse.csr_matrix:
+def _word_matrix(buckets: Sequence[list[int]]) -> sparse.csr_matrix:
     counts = np.array([len(one) for one in buckets])
     values = np.repeat(1.0 / np.sqrt(np.maximum(counts, 1)), counts)
     starts = np.concatenate(([0], np.cumsum(counts)))
-    return sparse.csr_matrix((values, np.concatenate(buckets).astype(np.int64), starts), (len(buckets), BUCKETS))
+    columns = np.concatenate([np.array(one, np.int64) for one in buckets])
+    return sparse.csr_matrix((values, columns, starts), (len(buckets), BUCKETS))
 
 
 def _weights(data: Data) -> Floats:

@@ -16,7 +16,7 @@ Pure; bounded work for any input; never raises on any JSON value. No Python loop
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import log1p
 from typing import Any
@@ -40,7 +40,8 @@ LETTERS = bytes(byte + 32 if 65 <= byte <= 90 else byte if 97 <= byte <= 122 els
 CHOICE = re.compile(r"[\n;；。.] ?\(?[A-J][.:)、：．]")
 CJK_FIRST, CJK_SPAN = np.uint32(0x3040), np.uint32(0xD7A4 - 0x3040)  # kana, han, hangul
 ONE, LEFT, RIGHT = np.uint32(0x9E3779B1), np.uint32(0x85EBCA6B), np.uint32(0xC2B2AE35)  # odd, well mixed
-SHIFT, MASK = np.uint32(32 - BITS), np.uint32(BUCKETS - 1)
+SHIFT, MASK = np.uint32(32 - BITS), BUCKETS - 1
+SHORT = 1_500  # bytes; up to here plain Python is quicker than numpy, whose code has to come into the cache first
 
 BYTE_CLASSES: Mapping[str, bytes] = {
     "letters": b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ",
@@ -72,9 +73,9 @@ TEXT_NAMES = (
 )
 COUNTERS: tuple[str, ...] = (*TEXT_NAMES, *FAMILIES, *asked.NAMES)
 
-CLASS_OF_BYTE = np.zeros((256, len(BYTE_CLASSES)))
+CLASS_OF_BYTE = np.zeros((256, len(BYTE_CLASSES)), np.int64)
 for _column, _bytes in enumerate(BYTE_CLASSES.values()):
-    CLASS_OF_BYTE[list(_bytes), _column] = 1.0
+    CLASS_OF_BYTE[list(_bytes), _column] = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ class Features:
     """`counters`: one value per name in COUNTERS. `buckets`: of the distinct tokens, each in [0, BUCKETS)."""
 
     counters: list[float]
-    buckets: NDArray[np.uint32]
+    buckets: list[int]
 
 
 def features(body: Mapping[str, Any]) -> Features:
@@ -92,11 +93,11 @@ def features(body: Mapping[str, Any]) -> Features:
     words = _words(text, data)
     distinct = dict.fromkeys(words)  # unlike a set in the same order everywhere, so sums are equal to the last bit
     families = [FAMILY_OF_WORD[word] for word in CUE_WORDS.intersection(distinct)]
-    buckets, cjk = _word_buckets(distinct), 0
+    buckets, cjk = [crc32(word) & MASK for word in distinct], 0
     if len(data) > len(text):
         codes = _cjk(text)
         cjk = len(codes)
-        buckets = np.concatenate((buckets, _cjk_buckets(codes)))
+        buckets += _cjk_buckets(codes).tolist()
         families += [FAMILY_OF_CHINESE[cue] for cue in CHINESE_CUES.findall(text)]
     counters = _text_counters(text, data, len(words), len(distinct), cjk)
     counters += _cue_counters(families)
@@ -109,10 +110,6 @@ def _words(text: str, data: bytes) -> list[bytes]:
     ascii_only = len(data) == len(text)
     words = data.translate(LETTERS).split() if ascii_only else " ".join(WORD.findall(text.lower())).encode().split()
     return words if len(words) <= TOKENS else words[:HEAD] + words[HEAD - TOKENS :]
-
-
-def _word_buckets(words: Collection[bytes]) -> NDArray[np.uint32]:
-    return np.fromiter(map(crc32, words), np.uint32, len(words)) & MASK
 
 
 def _cjk(text: str) -> NDArray[np.uint32]:
@@ -137,8 +134,7 @@ def _cjk_buckets(codes: NDArray[np.uint32]) -> NDArray[np.uint32]:
 def _text_counters(text: str, data: bytes, words: int, distinct: int, cjk: int) -> list[float]:
     """Values for TEXT_NAMES: logs of counts, and shares."""
     size, tokens = len(text) or 1, words + cjk
-    histogram = np.bincount(np.frombuffer(data, np.uint8), minlength=256)
-    classes: list[float] = (histogram @ CLASS_OF_BYTE).tolist()
+    classes = _class_counts(data)
     letters, digits, capitals, *_ = classes
     return [
         log1p(tokens),
@@ -154,6 +150,15 @@ def _text_counters(text: str, data: bytes, words: int, distinct: int, cjk: int) 
         log1p(text.count("？")),
         log1p(text.count("。")),
     ]
+
+
+def _class_counts(data: bytes) -> list[int]:
+    """How many bytes of each of BYTE_CLASSES; two ways to the same numbers, for short texts and for long ones."""
+    if len(data) <= SHORT:
+        return [len(data) - len(data.translate(None, members)) for members in BYTE_CLASSES.values()]
+    histogram = np.bincount(np.frombuffer(data, np.uint8), minlength=256)
+    counts: list[int] = (histogram @ CLASS_OF_BYTE).tolist()
+    return counts
 
 
 def _cue_counters(families: list[int]) -> list[float]:

@@ -26,7 +26,7 @@ def counters(body: dict[str, Any]) -> dict[str, float]:
 
 def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """The words of both are the same."""
-    return set(features(one).buckets.tolist()) == set(features(other).buckets.tolist())
+    return set(features(one).buckets) == set(features(other).buckets)
 
 
 FIXED = {"prove it": [30516, 47231], "证明": [26341, 37567, 49541]}
@@ -35,13 +35,13 @@ FIXED = {"prove it": [30516, 47231], "证明": [26341, 37567, 49541]}
 @pytest.mark.parametrize("text", FIXED)
 def test_hashes_are_pinned(text: str) -> None:
     """A word's bucket never changes within a feature version, for it would void trained weights."""
-    assert sorted(features(ask(text)).buckets.tolist()) == FIXED[text]
+    assert sorted(features(ask(text)).buckets) == FIXED[text]
 
 
 def test_hashes_do_not_depend_on_the_process() -> None:
     """Another process with another hash seed sees the same features in the same order."""
     code = "from app.core.features import features; import sys, json; b = json.load(sys.stdin);"
-    code += "f = features(b); print(json.dumps([f.buckets.tolist(), f.counters]))"
+    code += "f = features(b); print(json.dumps([f.buckets, f.counters]))"
     body = ask("Why is 根号2 irrational? Prove it.", tools=[{"function": {"parameters": {"properties": {"a": {}}}}}])
     outputs = {
         subprocess.run(
@@ -61,7 +61,7 @@ def test_hashes_do_not_depend_on_the_process() -> None:
 def test_the_short_way_for_ascii_gives_the_same_words(text: str) -> None:
     """A text with one accent takes the general way and has the same words besides."""
     plain, accented = features(ask(text[:5_000])), features(ask(text[:5_000] + " é"))
-    assert set(plain.buckets.tolist()) < set(accented.buckets.tolist())
+    assert set(plain.buckets) < set(accented.buckets)
     assert len(accented.buckets) == len(plain.buckets) + 1
 
 
@@ -178,7 +178,7 @@ def test_adversarial_bodies(body: dict[str, Any]) -> None:
     seen = features(body)
     assert np.isfinite(seen.counters).all()
     assert len(seen.buckets) <= 3 * TOKENS
-    assert (seen.buckets < BUCKETS).all()
+    assert max(seen.buckets, default=0) < BUCKETS
 
 
 JSON = st.recursive(
