@@ -231,7 +231,7 @@ class Entry:
     minute: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that would cost a call per field and request; nobody changes it
 class Receipt:
     """One attempt as it ended. `outcome` is "ok", "cancelled" or an error kind. Seconds, nano-dollars.
 
@@ -252,7 +252,7 @@ class Receipt:
     price_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that would cost a call per field and request; nobody changes it
 class Record:
     """One settled request: all that observers ever see. No key material, and no words of the prompt unless the
     config asks to keep them (`text`).
