@@ -39,6 +39,7 @@ DONE = b"data: [DONE]\n\n"
 AFTER = 3  # tokens before a fault that comes in the middle
 BREATH = 16  # tokens after which a stream without pauses lets others run
 SLOW = 0.01  # seconds
+_ODD_BODY = (TypeError, AttributeError, KeyError, ValueError)  # what odd JSON does to code that expects the usual one
 
 
 class Scripted:
@@ -176,27 +177,18 @@ class Scripted:
             return await self._answered(path, body, model, number, fault, send)
 
     async def _answered(self, path: str, body: Json, model: Model, number: int, fault: Fault | None, send: Any) -> bool:
-        chat = path == CHAT
-        refused = checks.refusal(body, model, chat) if path != EMBED else checks.embedding_refusal(body, model)
+        try:
+            refused, asked, tokens = _judged(path, body, model)
+            wanted = None if refused or path == EMBED else _written(path == CHAT, asked, tokens, model, number)
+        except _ODD_BODY:
+            refused = checks.misshapen(model)
         if refused is not None:
             return await self._refuse(send, body, *refused)
-        asked = checks.as_understood(body, model)
-        tokens = answers.prompt_tokens(asked)
-        refused = checks.overflow(tokens, asked, model)
-        if refused is not None:
-            return await self._refuse(send, body, *refused)
-        if path == EMBED:
+        if wanted is None:
             return await self._embed(body, tokens, send)
+        said, wire = wanted
         self._seen.messages += len(asked.get("messages") or ())
         self._seen.truncated += tokens > model.context_window
-        style = STYLES[model.imitates]
-        said = answers.answer(
-            asked,
-            thinks=checks.thinks(body, model),
-            honours_choice=style.honours_choice,
-            honours_format=style.honours_format,
-        )
-        wire = Wire(model, asked, number, said, prompt=min(tokens, model.context_window), chat=chat)
         if body.get("stream"):
             return await self._stream(wire, said, fault, send)
         await self.pause(model.first_token + model.per_token * said.tokens + SLOW * (fault is Fault.SLOW))
@@ -314,6 +306,28 @@ class Scripted:
         else:
             await self._refuse(send, body, status, raw, headers)
         return True
+
+
+def _judged(path: str, body: Json, model: Model) -> tuple[checks.Refusal | None, Json, int]:
+    """(refusal if there is one, the body as understood, tokens of its prompt)"""
+    refused = checks.embedding_refusal(body, model) if path == EMBED else checks.refusal(body, model, path == CHAT)
+    if refused is not None:
+        return refused, body, 0
+    asked = checks.as_understood(body, model)
+    tokens = answers.prompt_tokens(asked)
+    return checks.overflow(tokens, asked, model), asked, tokens
+
+
+def _written(chat: bool, asked: Json, tokens: int, model: Model, number: int) -> tuple[answers.Answer, Wire]:
+    """What is said, and how. A text completion has no template, so nothing that thinks apart from its text."""
+    style = STYLES[model.imitates]
+    said = answers.answer(
+        asked,
+        thinks=chat and checks.thinks(asked, model),
+        honours_choice=style.honours_choice,
+        honours_format=style.honours_format,
+    )
+    return said, Wire(model, asked, number, said, prompt=min(tokens, model.context_window), chat=chat)
 
 
 def _object(raw: bytes) -> Json | None:

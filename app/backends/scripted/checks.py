@@ -84,6 +84,12 @@ def embedding_refusal(body: Json, model: Model) -> Refusal | None:
     return None
 
 
+def misshapen(model: Model) -> Refusal:
+    """About a body that is JSON, but not of the types that the API has."""
+    status = 422 if model.imitates in ("tgi", "transformers") else 400
+    return status, error(model.imitates, status, "the request has a field of a wrong type")
+
+
 def refusal(body: Json, model: Model, chat: bool) -> Refusal | None:
     """The status and body of a refusal, None if it would be answered."""
     if body.get("model") != model.name and model.imitates in ("ollama", "vllm", "openai"):
@@ -174,9 +180,12 @@ def _vllm(body: Json, model: Model, chat: bool) -> Refusal | None:
 
 
 def _llama(body: Json, model: Model, chat: bool) -> Refusal | None:
-    if (body.get("n") or 1) <= model.slots:
-        return None
-    return 400, error("llama-cpp", 400, "n must not be larger than the number of slots", "invalid_request_error")
+    text = None
+    if (body.get("n") or 1) > model.slots:
+        text = "n must not be larger than the number of slots"
+    if body.get("logprobs") and body.get("tools") and body.get("stream"):
+        text = "logprobs is not supported with tools + stream"
+    return (400, error("llama-cpp", 400, text)) if text else None
 
 
 def _openai(body: Json, model: Model, chat: bool) -> Refusal | None:

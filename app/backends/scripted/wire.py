@@ -91,15 +91,12 @@ class Wire:
         self.head = self._head(model.imitates, number)
         self.call_id = f"call_{number:08x}"
         self.n = body.get("n") or 1
+        self.asks_usage = (body.get("stream_options") or {}).get("include_usage") is True
         made = said.tokens * self.n
         counters = {"prompt_tokens": prompt, "completion_tokens": made, "total_tokens": prompt + made}
         self.usage: Json = {**counters, **self.style.usage}
         if model.imitates == "openai":
             self.usage["completion_tokens_details"] = {"reasoning_tokens": len(said.thoughts) * self.n}
-
-    @property
-    def asks_usage(self) -> bool:
-        return (self.body.get("stream_options") or {}).get("include_usage") is True
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         """Of a whole answer."""
@@ -217,7 +214,8 @@ class Wire:
 
     def _finish(self, answer: Answer) -> str:
         if answer.call and answer.finish != "length":
-            return self.style.call_finish
+            named = self.model.imitates == "vllm" and isinstance(self.body.get("tool_choice"), dict)
+            return "stop" if named else self.style.call_finish
         return "stop_sequence" if answer.stopped and self.model.imitates == "tgi" else answer.finish
 
     def _head(self, kind: Kind, number: int) -> Json:

@@ -72,8 +72,9 @@ def test_pieces_are_the_tokens_of_the_text() -> None:
 @pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
 def test_an_answer_has_at_most_the_tokens_allowed(name: str) -> None:
     """Thoughts count as well: a small limit leaves no room for an answer."""
-    assert (say(chat(**{name: 3})).finish, say(chat(**{name: 3})).tokens) == ("length", 3)
-    thinking = say(chat(**{name: 3}), thinks=True)
+    body = {**chat(), name: 3}
+    assert (say(body).finish, say(body).tokens) == ("length", 3)
+    thinking = say(body, thinks=True)
     assert (len(thinking.thoughts), thinking.pieces, thinking.finish) == (3, [], "length")
 
 

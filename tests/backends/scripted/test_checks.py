@@ -29,6 +29,7 @@ REFUSED: list[tuple[str, dict[str, Any], int, str]] = [
     ("openai", {"stream_options": OPTIONS}, 400, "stream_options"),
     ("openai", {"top_k": 3}, 400, "Unrecognized request argument supplied: top_k"),
     ("llama-cpp", {"n": 2}, 400, "slots"),
+    ("llama-cpp", {"logprobs": True, "stream": True, "tools": [WEATHER]}, 400, "tools + stream"),
     ("tgi", {"stop": "x"}, 422, "expected a sequence"),
     ("tgi", {"response_format": SCHEMA}, 422, "missing field `value`"),
     ("tgi", {"response_format": VALUE, "tools": [WEATHER]}, 422, "mutually exclusive"),
@@ -185,3 +186,26 @@ def test_embeddings(kind: Any, given: Any, status: int | None) -> None:
     """Ollama takes texts only; two servers do not embed at all."""
     refused = checks.embedding_refusal({"input": given}, Model(imitates=kind))
     assert (refused and refused[0]) == status
+
+
+MISSHAPEN: list[dict[str, Any]] = [
+    {"messages": ["hi"]},
+    {"messages": [None]},
+    {"tools": ["x"]},
+    {"max_tokens": "5"},
+    {"max_tokens": 2.5},
+    {"stop": [5]},
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_fields_of_a_wrong_type_are_refused(kind: str) -> None:
+    """In the kind's own way, streamed or not, and counted as failed; TGI says it within its stream."""
+    refused = 422 if kind in ("tgi", "transformers") else 400
+    async with asking(kind) as (scripted, client):
+        for more in MISSHAPEN:
+            assert (await client.post(CHAT, json=chat(**more))).status_code == refused, more
+            streaming = await client.post(CHAT, json=chat(**{"stream": True, **more}))
+            assert streaming.status_code == (200 if kind == "tgi" else refused), more
+            assert "error" in streaming.text or "detail" in streaming.text
+    assert scripted.seen.failed == scripted.seen.requests == 2 * len(MISSHAPEN)

@@ -62,9 +62,10 @@ async def test_the_first_delta(kind: str, delta: Any) -> None:
 
 async def test_ids_are_those_of_the_kind() -> None:
     """Ollama's come again and again, TGI's are empty, the others differ."""
-    for kind, check in {"ollama": lambda one: int(one[9:]) <= 998, "tgi": lambda one: one == ""}.items():
-        async with asking(kind) as (_, client):
-            assert check((await client.post(CHAT, json=chat())).json()["id"])
+    async with asking("ollama") as (_, client):
+        assert int((await client.post(CHAT, json=chat())).json()["id"].removeprefix("chatcmpl-")) <= 998
+    async with asking("tgi") as (_, client):
+        assert (await client.post(CHAT, json=chat())).json()["id"] == ""
     async with asking("vllm") as (_, client):
         assert len({(await client.post(CHAT, json=chat())).json()["id"] for _ in range(3)}) == 3
 
@@ -109,7 +110,34 @@ async def test_tool_calls_come_whole_or_in_pieces(kind: str, deltas: int, finish
     assert all(("id" in call) is (kind == "tgi") for call in calls[1:])
 
 
-THOUGHTS = [("ollama", "reasoning"), ("vllm", "reasoning"), ("llama-cpp", "reasoning_content")]
+async def test_a_named_call_of_vllm_ends_in_stop() -> None:
+    """Whole and streamed; a call it chose itself ends in `tool_calls`."""
+    named = {"type": "function", "function": {"name": "get_weather"}}
+    async with asking("vllm") as (_, client):
+        body = chat("Say hello", tools=[WEATHER], tool_choice=named)
+        whole = (await client.post(CHAT, json=body)).json()["choices"][0]
+        chunks = await streamed(client, **{**body, "stream": True})
+    assert whole["message"]["tool_calls"]
+    assert whole["finish_reason"] == "stop"
+    assert [one["choices"][0]["finish_reason"] for one in chunks if one["choices"]][-1] == "stop"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_text_completion_is_text_also_of_a_model_that_thinks(kind: str) -> None:
+    """Every choice of its stream has a string, and no tokens are counted that are not in it."""
+    async with asking(kind, thinks=True) as (_, client):
+        whole = (await client.post("/v1/completions", json={"model": "m", "prompt": "hi"})).json()
+        stream = await client.post("/v1/completions", json={"model": "m", "prompt": "hi", "stream": True})
+    texts = [choice["text"] for one in events(stream.text) for choice in one["choices"]]
+    assert "".join(texts) == whole["choices"][0]["text"]
+    assert whole["usage"]["completion_tokens"] == len([text for text in texts if text])
+
+
+THOUGHTS: list[tuple[str, str | None]] = [
+    ("ollama", "reasoning"),
+    ("vllm", "reasoning"),
+    ("llama-cpp", "reasoning_content"),
+]
 THOUGHTS += [("transformers", "reasoning_content"), ("tgi", "content"), ("openai", None)]
 
 
