@@ -12,7 +12,7 @@ from array import array
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import exp, sqrt
-from operator import mul
+from operator import mul, sub
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,10 @@ from app.core.features import BUCKETS, COUNTERS, features
 
 FORMAT_VERSION = 1
 QUANTILES = 1001
+TOP = 3
+NAMES = (*COUNTERS, "words")  # of contributions
+
+Why = tuple[tuple[str, float], ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,6 +38,7 @@ class LinearModel:
     word_weights: NDArray[np.float32]
     quantiles: NDArray[np.float32]
     _weight_of: Callable[[int], float] = field(init=False, repr=False)
+    _usual: tuple[float, ...] = field(init=False, repr=False)  # what each counter of an average request contributes
 
     def __post_init__(self) -> None:
         """Raises ValueError if a shape is wrong or a value is not finite."""
@@ -46,25 +51,29 @@ class LinearModel:
         # Few words are quicker looked up one by one than through numpy, whose code has to come into the cache first.
         weights = array("f", self.word_weights.astype(np.float32).tobytes())
         object.__setattr__(self, "_weight_of", weights.__getitem__)
+        object.__setattr__(self, "_usual", tuple(map(mul, self.counter_means, self.counter_weights)))
 
     def score(self, body: Mapping[str, Any]) -> float:
         """P(the large model is needed) for a parsed request body, 0..1."""
+        return self.judge(body)[0]
+
+    def judge(self, body: Mapping[str, Any]) -> tuple[float, Why]:
+        """The score, and the TOP contributions to its logit by size, measured from an average request."""
         seen = features(body)
-        logit = self.bias + sum(map(mul, seen.counters, self.counter_weights)) + self._words(seen.buckets)
-        return sigmoid(logit)
+        parts = list(map(mul, seen.counters, self.counter_weights))
+        words = self._words(seen.buckets)
+        moved = [*map(sub, parts, self._usual), words]
+        sizes = list(map(abs, moved))
+        why = [(NAMES[at], moved[at]) for at in map(sizes.index, sorted(sizes)[: -TOP - 1 : -1])]
+        return sigmoid(self.bias + sum(parts) + words), tuple(why)
 
     def explain(self, body: Mapping[str, Any]) -> list[tuple[str, float]]:
         """Contributions that sum to the logit: the baseline of an average request, then the largest first."""
         seen = features(body)
-        parts = [
-            (name, weight * (value - mean))
-            for name, weight, value, mean in zip(
-                COUNTERS, self.counter_weights, seen.counters, self.counter_means, strict=True
-            )
-        ]
-        parts.append(("words", self._words(seen.buckets)))
+        moved = map(sub, map(mul, seen.counters, self.counter_weights), self._usual)
+        parts = list(zip(NAMES, (*moved, self._words(seen.buckets)), strict=True))
         parts.sort(key=lambda part: -abs(part[1]))
-        return [("baseline", self.bias + sum(map(mul, self.counter_means, self.counter_weights))), *parts]
+        return [("baseline", self.bias + sum(self._usual)), *parts]
 
     def threshold(self, llm_share: float) -> float:
         """The score at or above which a share `llm_share` (0..1) of the reference traffic lies."""

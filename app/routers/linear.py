@@ -43,7 +43,7 @@ class LinearRouter:
         return cls(_model(directory, data), f"{card.get('date')}-{digest[:8]}")
 
     def score(self, request: ChatRequest) -> Score:
-        return Score(self.model.score(request.body))
+        return Score(*self.model.judge(request.body))
 
     def threshold(self, llm_share: float) -> float:
         return self.model.threshold(llm_share)

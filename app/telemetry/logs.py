@@ -56,10 +56,13 @@ class JsonLog:
                 "final_reason": record.final_reason and clamp(record.final_reason, closed.FINAL_REASONS),
                 "score": record.score,
                 "threshold": record.threshold,
+                "why": {name[:_NAME]: round(part, 3) for name, part in record.why},
+                "router": record.router[:_NAME],
+                "needs": sorted(record.needs),
                 "outcome": clamp(record.outcome, closed.OUTCOMES),
                 "status": record.status,
                 "error": record.error and clamp(record.error, closed.ERRORS),
-                "tokens": tokens,
+                "tokens": {**tokens, "expected": record.estimate, "truncated": record.truncated},
                 "cost_usd": cost,
                 "seconds": {
                     "total": record.seconds,
@@ -134,6 +137,7 @@ def _attempt(receipt: Receipt) -> dict[str, Any]:
         "queued": receipt.queued,
         "first_token": receipt.first_token,
         "seconds": receipt.seconds,
+        "price": receipt.price_id,
     }
 
 

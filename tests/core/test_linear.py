@@ -50,6 +50,15 @@ def test_explanation_sums_to_the_logit(text: str) -> None:
     assert sizes == sorted(sizes, reverse=True)
 
 
+@pytest.mark.parametrize("text", ["Hello there", "证明根号2是无理数"])
+def test_a_judgement_names_what_moved_it_most(text: str) -> None:
+    """With the score come the largest contributions of the explanation."""
+    score, why = model().judge(ask(text))
+    assert score == model().score(ask(text))
+    assert [name for name, _ in why] == [name for name, _ in model().explain(ask(text))[1:4]]
+    assert dict(why) == pytest.approx(dict(model().explain(ask(text))[1:4]))
+
+
 @pytest.mark.parametrize(("share", "threshold"), [(0.0, 1.0), (1.0, 0.0), (0.5, 0.25), (0.05, 0.9025), (0.0005, 0.999)])
 def test_threshold_reads_the_quantiles(share: float, threshold: float) -> None:
     """A share of the reference traffic lies at or above its threshold; between two steps it is interpolated."""

@@ -38,7 +38,8 @@ def test_one_line_a_request() -> None:
         a_receipt(outcome="timeout", usage=usage, nano_usd=250, first_token=None),
         a_receipt(backend="endpoint", tier="llm", nano_usd=1_000),
     )
-    [line] = lines(a_record(receipts=receipts, final_reason="fallback:timeout"))
+    told = {"final_reason": "fallback:timeout", "needs": frozenset({"tools"})}
+    [line] = lines(a_record(receipts=receipts, why=(("code", 0.4114),), router="linear 1", **told))
     assert line == {
         "ts": "2026-01-01T12:00:00.250Z",
         "event": "request",
@@ -54,10 +55,20 @@ def test_one_line_a_request() -> None:
         "final_reason": "fallback:timeout",
         "score": 0.125,
         "threshold": 0.75,
+        "why": {"code": 0.411},
+        "router": "linear 1",
+        "needs": ["tools"],
         "outcome": "ok",
         "status": 200,
         "error": None,
-        "tokens": {"input": 220, "cached": 40, "output": 85, "estimated": True},
+        "tokens": {
+            "input": 220,
+            "cached": 40,
+            "output": 85,
+            "estimated": True,
+            "expected": None,
+            "truncated": False,
+        },
         "cost_usd": 1.25e-6,
         "seconds": {
             "total": 0.51,
@@ -74,6 +85,7 @@ def test_one_line_a_request() -> None:
                 "queued": 0.002,
                 "first_token": None,
                 "seconds": 0.5,
+                "price": "",
             },
             {
                 "backend": "endpoint",
@@ -82,6 +94,7 @@ def test_one_line_a_request() -> None:
                 "queued": 0.002,
                 "first_token": 0.3,
                 "seconds": 0.5,
+                "price": "",
             },
         ],
     }
@@ -98,7 +111,8 @@ def test_a_request_that_got_nowhere() -> None:
 
 PROMPT = "Mein Kontostand ist 1234 and my key is sk-secret"
 TEXTS = [field.name for field in fields(Record) if "str" in str(field.type)]
-OURS = {"request_id", "key", "tier", "backend", "model"}  # sanitised before, or names of the configuration
+OURS = {"request_id", "key", "tier", "backend", "model", "router", "why"}  # sanitised before, or names of ours
+KEPT = {"session", "text"}  # never in a line
 
 
 @pytest.mark.parametrize("name", [name for name in TEXTS if name not in OURS])
@@ -107,7 +121,8 @@ def test_no_prompt_and_no_secret_gets_out(name: str) -> None:
     [line] = lines(a_record(**{name: PROMPT}))
     assert "sk-secret" not in str(line)
     assert "Kontostand" not in str(line)
-    assert line[name] == "other"
+    assert line.get(name, "other") == "other"
+    assert (name in line) == (name not in KEPT)
 
 
 def test_no_prompt_gets_out_of_receipts() -> None:
@@ -116,12 +131,12 @@ def test_no_prompt_gets_out_of_receipts() -> None:
     assert "sk-secret" not in str(line)
     assert line["attempts"][0]["outcome"] == "other"
     words = {field.name for field in fields(Receipt) if "str" in str(field.type)}
-    assert words == {"backend", "tier", "outcome"}
+    assert words == {"backend", "tier", "outcome", "price_id"}
 
 
 def test_a_record_has_no_other_room_for_words() -> None:
     """If this fails, a field was added that can carry text: decide here what may come out of it."""
-    assert set(TEXTS) == OURS | {"reason", "final_reason", "outcome", "error"}
+    assert set(TEXTS) == OURS | KEPT | {"reason", "final_reason", "outcome", "error"}
     assert not any(hasattr(RECORD, name) for name in ("body", "messages", "prompt", "headers", "api_key"))
 
 
