@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from app.core.chat import ChatRequest
-from app.core.types import BackendSpec, Capability, Facts, Record, Score, Usage
+from app.core.types import BackendSpec, Capability, Entry, Facts, Record, Score, Usage
 
 
 class Router(Protocol):
@@ -72,8 +73,24 @@ class Backend(Protocol):
 
 
 class Observer(Protocol):
-    """Told about each settled request and about costs that no request causes. Sync and cheap."""
+    """Told about each settled request, and about money that time costs or would have cost. Sync and cheap."""
 
     def on_settled(self, record: Record) -> None: ...
 
-    def on_cost(self, tier: str, backend: str, kind: str, nano_usd: int) -> None: ...
+    def on_entries(self, entries: Sequence[Entry]) -> None:
+        """What minutes of an endpoint or a box cost, told after they are over."""
+        ...
+
+    def on_baseline(self, baseline: str, nano_usd: int, minute: int, replicas: int) -> None:
+        """What one clock minute would have cost without routing, where the baseline is paid by the hour."""
+        ...
+
+
+class Clock(Protocol):
+    """The time that ledger, records and probes go by: the system's, or a simulated one."""
+
+    def utc(self) -> float:
+        """Seconds since the epoch."""
+        ...
+
+    async def sleep(self, seconds: float) -> None: ...

@@ -15,13 +15,14 @@ from typing import Any, Literal
 from app.api.auth import Key, Keyring
 from app.api.live import Live, Site
 from app.core.chat import ChatRequest
-from app.core.ledger import Price, TokenPrice
+from app.core.prices import Price, TokenPrice
 from app.core.types import (
     Api,
     BackendSpec,
     Caller,
     Capability,
     Capacity,
+    Entry,
     Facts,
     Record,
     Score,
@@ -168,8 +169,11 @@ class RecordingObserver:
     def on_settled(self, record: Record) -> None:
         self.records.append(record)
 
-    def on_cost(self, tier: str, backend: str, kind: str, nano_usd: int) -> None:
-        raise AssertionError("no request causes costs of time")
+    def on_entries(self, entries: Sequence[Entry]) -> None:
+        raise AssertionError("the driver tells of no minutes")
+
+    def on_baseline(self, baseline: str, nano_usd: int, minute: int, replicas: int) -> None:
+        raise AssertionError("nor of what they would have cost")
 
 
 class Rig:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.core.ledger import Unpriced
+from app.core.prices import Unpriced
 from app.settings import Source
 
 ROOT = Path(__file__).parent.parent

@@ -49,9 +49,9 @@ TABLE = {
 ONE_FILE_A_ROOM = frozenset({"aiohttp", "yarl", "httpx", "prometheus_client", "yaml", "uvicorn"})
 SCORING = frozenset({"app/core/features.py", "app/core/linear.py"})  # the files of core that compute with numpy
 CORE_STDLIB = frozenset(
-    {"__future__", "bisect", "collections", "dataclasses", "enum", "functools", "itertools", "math"}
+    {"__future__", "array", "bisect", "collections", "dataclasses", "enum", "functools", "itertools", "math"}
 )
-CORE_STDLIB |= {"operator", "re", "types", "typing", "zlib"}
+CORE_STDLIB |= {"hashlib", "operator", "re", "types", "typing", "zlib"}
 IMPURE = frozenset({"open", "print", "input", "exec", "eval", "__import__"})
 
 

@@ -8,8 +8,7 @@ from typing import get_args
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.core.ledger import CostKind
-from app.core.types import STATES, Reason
+from app.core.types import STATES, CostKind, Entry, Reason
 from app.telemetry import closed
 from app.telemetry.metrics import Metrics
 from tests.telemetry.examples import NOW, a_receipt, a_record
@@ -38,6 +37,7 @@ TABLE = {
     "config_reloads_total": ("counter", {"result"}),
     "router_failures_total": ("counter", set()),
     "log_lines_dropped_total": ("counter", set()),
+    "baseline_cost_usd_total": ("counter", {"baseline"}),
     "build_info": ("gauge", {"version", "router"}),
 }
 CONFIGURED = {"tier": {"slm", "llm"}, "backend": {"ollama", "endpoint", "box"}}
@@ -48,6 +48,7 @@ CLOSED: dict[str, set[str]] = {
     "state": {*STATES},
     "result": {"ok", "refused"},
     "field": {"seed"},
+    "baseline": {"all-llm"},
     "version": {"0.1.0"},
     "router": {"default"},
 }
@@ -64,8 +65,9 @@ def used() -> Metrics:
     metrics.on_settled(a_record(reason=EVIL, outcome=EVIL, error=EVIL, receipts=(a_receipt(outcome=EVIL),)))
     metrics.on_settled(a_record(outcome="shed", error=EVIL))
     metrics.on_settled(a_record(outcome="aborted", error=EVIL, model=EVIL, request_id=EVIL, key=EVIL))
-    metrics.on_cost("slm", "ollama", "energy", 5)
-    metrics.on_cost("slm", "ollama", EVIL, 5)
+    metrics.on_entries([Entry("slm", "ollama", "energy", 5, "local-1")])
+    metrics.baseline = "all-llm"
+    metrics.on_baseline("all-llm", 5, 1, 1)
     metrics.on_unhonoured("ollama", "seed")
     metrics.on_reload(ok=True)
     metrics.on_router_failure()

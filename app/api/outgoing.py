@@ -50,8 +50,13 @@ def decision(story: Story) -> Headers:
 
 
 def cost(story: Story) -> Headers:
-    """The price of all attempts, where each of them has a token price; else nothing, which is not 0."""
+    """The price of all attempts, where each of them has a token price, and what it would have been without routing;
+    nothing where that is not known, which is not 0."""
+    headers = []
     amounts = [receipt.nano_usd for receipt in story.receipts]
-    if not amounts or None in amounts:
-        return []
-    return [(b"x-smallfirst-cost-usd", b"%.9f" % (sum(amount or 0 for amount in amounts) / 1e9))]
+    if amounts and None not in amounts:
+        headers.append((b"x-smallfirst-cost-usd", b"%.9f" % (sum(amount or 0 for amount in amounts) / 1e9)))
+    baseline = story.baseline_nano
+    if baseline is not None:
+        headers.append((b"x-smallfirst-baseline-cost-usd", b"%.9f" % (baseline / 1e9)))
+    return headers

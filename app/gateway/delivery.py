@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from app.core.ledger import charge
-from app.core.types import Receipt
+from app.core.meter import Use
+from app.core.prices import charge
+from app.core.types import CostKind, Receipt, Usage
 from app.errors import GatewayError
 from app.gateway.post import Post
 from app.gateway.slots import release
@@ -18,7 +19,7 @@ from app.ports import Reply
 class Leg:
     """One attempt that holds a slot: it ends once, in a receipt, and gives the slot back at that moment."""
 
-    __slots__ = ("_done", "first_token", "post", "queued", "reply", "started", "story", "watch")
+    __slots__ = ("_done", "_use", "first_token", "number", "post", "queued", "reply", "started", "story", "watch")
 
     def __init__(self, post: Post, story: Story, watch: Watch, queued: float, started: float) -> None:
         self.post = post
@@ -26,11 +27,16 @@ class Leg:
         self.watch = watch
         self.queued = queued
         self.started = started
+        self.number = story.attempt.number if story.attempt else 1
         self.first_token: float | None = None
         self.reply: Reply | None = None
         self._done = False
+        if post.meter is not None:
+            self._use = Use(story.caller.request_id, self.number, post.backend.spec.name, post.tier)
+            post.meter.enter(self._use, story.utc())
 
-    def end(self, outcome: str, now: float) -> None:
+    def end(self, outcome: str, now: float, *, left: bool = False) -> None:
+        """`left`: it was we who went away, while the backend was at work."""
         if self._done:
             return
         self._done = True
@@ -38,21 +44,37 @@ class Leg:
         reply = self.reply
         if reply is not None:
             reply.close()
-        usage = reply.usage if reply is not None else None
         seconds = now - self.started
-        release(self.post.lane, seconds)
+        post = self.post
+        release(post.lane, seconds)
+        if post.meter is not None:
+            post.meter.leave(self._use, self.story.utc())
+        usage = reply.usage if reply is not None else self._unseen() if left else None
+        nano = charge(post.price, usage) if usage else None
         self.story.receipts.append(
             Receipt(
-                backend=self.post.backend.spec.name,
-                tier=self.post.tier,
+                backend=post.backend.spec.name,
+                tier=post.tier,
                 outcome=outcome,
                 queued=self.queued,
                 first_token=self.first_token,
                 seconds=seconds,
                 usage=usage,
-                nano_usd=charge(self.post.price, usage) if usage else None,
+                nano_usd=nano,
+                kind=None if nano is None else self._kind(outcome),
+                number=self.number,
+                price_id=post.price.id,
             )
         )
+
+    def _kind(self, outcome: str) -> CostKind:
+        """What reached a client was served, even if it broke off later."""
+        return "tokens" if outcome == "ok" or self.first_token is not None else "discarded"
+
+    def _unseen(self) -> Usage:
+        """A backend that was left before it said a word has most likely read the prompt, and will want it paid."""
+        assert self.story.request is not None
+        return Usage(self.story.request.estimated_tokens(), 0, estimated=True)
 
 
 class Delivery:

@@ -29,6 +29,7 @@ from app.errors import (
     UpstreamMalformed,
     UpstreamRateLimited,
 )
+from app.gateway.books import Books
 from app.gateway.delivery import Delivery, Leg
 from app.gateway.post import Post
 from app.gateway.slots import acquire
@@ -61,6 +62,7 @@ class Gateway:
         now: Callable[[], float],
         on_router_failure: Callable[[Exception], None],
         embeddings: Post | None = None,
+        books: Books | None = None,
     ) -> None:
         self.posts: Mapping[str, Post] = {post.backend.spec.name: post for post in posts}
         self.embeddings = embeddings
@@ -69,6 +71,7 @@ class Gateway:
         self._observers = tuple(observers)
         self._now = now
         self._on_router_failure = on_router_failure
+        self._books = books or Books()
         self._routed = tuple(post for post in self.posts.values() if post.tier in routing.tiers)
         self._view: tuple[list[Facts], View] | None = None
 
@@ -97,7 +100,7 @@ class Gateway:
 
     def begin(self, request: ChatRequest, caller: Caller) -> Story:
         """Decide. Raises a settled GatewayError when no backend may serve the request."""
-        story = Story(request, caller, self._observers, self._now)
+        story = self._story(request, caller)
         try:
             story.plan = (
                 self._embedding_plan(request, caller) if request.api == "embedding" else self._plan(request, story)
@@ -109,11 +112,14 @@ class Gateway:
 
     def refuse(self, caller: Caller, error: GatewayError) -> None:
         """Count a request that never became one: no key, no JSON, too large."""
-        Story(None, caller, self._observers, self._now).fail(error)
+        self._story(None, caller).fail(error)
+
+    def _story(self, request: ChatRequest | None, caller: Caller) -> Story:
+        return Story(request, caller, self._observers, self._now, self._books)
 
     def decide(self, request: ChatRequest, caller: Caller) -> Plan:
         """The plan alone, nothing counted: for `/v1/route`."""
-        return self._plan(request, Story(request, caller, (), self._now))
+        return self._plan(request, Story(request, caller, (), self._now, self._books))
 
     def explain(self, request: ChatRequest) -> tuple[float | None, list[tuple[str, float]]]:
         """The score and what made it; None and nothing if the router has no opinion or fails."""
@@ -133,7 +139,10 @@ class Gateway:
     def _score(self, request: ChatRequest, story: Story) -> Score | None:
         started = self._now()
         try:
-            return self.router.score(request)
+            score = self.router.score(request)
+            if score is not None:
+                story.why, story.router = score.why, f"{self.router.name} {self.router.version}"
+            return score
         except Exception as error:  # a router is replaceable code: whatever it does, requests are served
             self._on_router_failure(error)
             return None
@@ -234,7 +243,7 @@ class Gateway:
                 raise UpstreamMalformed("The backend ended its answer before it began.")
         except asyncio.CancelledError:
             error = watch.verdict()
-            leg.end(error.kind if error else "cancelled", self._now())
+            leg.end(error.kind if error else "cancelled", self._now(), left=True)
             if error is None:
                 raise
             raise error from None

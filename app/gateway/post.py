@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from app.core.ledger import Price
+from app.core.meter import Meter
+from app.core.prices import Price
 from app.core.types import Candidate, Step
 from app.gateway.slots import SlotLane
 from app.ports import Backend
@@ -12,12 +13,13 @@ from app.ports import Backend
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """`lane` is shared by all posts on one host."""
+    """`lane` and `meter` are shared by all posts on one host; without a price by time there is no meter."""
 
     backend: Backend
     tier: str
     lane: SlotLane
     price: Price
+    meter: Meter | None = None
 
     def candidate(self) -> Candidate:
         spec, facts = self.backend.spec, self.backend.facts

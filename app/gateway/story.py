@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from app.core.chat import ChatRequest
 from app.core.types import Attempt, Caller, Plan, Receipt, Record
 from app.errors import ClientFault, GatewayError, OurFault, UpstreamRejected
+from app.gateway.books import Books
 from app.ports import Observer
 
 
@@ -14,9 +15,11 @@ class Story:
     """`plan` is the decision; `trail` and `receipts` grow with the attempts. Times are the driver's clock."""
 
     __slots__ = (
+        "_books",
         "_now",
         "_observers",
         "_settled",
+        "at",
         "attempt",
         "caller",
         "classify",
@@ -26,9 +29,12 @@ class Story:
         "plan",
         "receipts",
         "request",
+        "router",
         "started",
         "trail",
+        "utc",
         "waited",
+        "why",
     )
 
     def __init__(
@@ -37,9 +43,13 @@ class Story:
         caller: Caller,
         observers: Iterable[Observer],
         now: Callable[[], float],
+        books: Books,
     ) -> None:
         self.request = request
         self.started = now()
+        self.utc = books.utc
+        self.at = books.utc()
+        self._books = books
         self.caller = caller
         self.plan: Plan | None = None
         self.attempt: Attempt | None = None
@@ -47,6 +57,8 @@ class Story:
         self.trail: tuple[tuple[str, str], ...] = ()
         self.receipts: list[Receipt] = []
         self.classify: float | None = None
+        self.why: tuple[tuple[str, float], ...] = ()
+        self.router = ""
         self.first_token: float | None = None
         self.pieces = 0
         self.waited = 0.0  # seconds for slots and backends until the first token
@@ -60,6 +72,12 @@ class Story:
         if self.attempt is None or self.attempt.number == 1 or len(self.trail) < 2:
             return None
         return f"fallback:{self.trail[-2][1]}"
+
+    @property
+    def baseline_nano(self) -> int | None:
+        """What it would have cost without routing; None unless it was served, and priced by tokens there."""
+        receipt = self.receipts[-1] if self.receipts else None
+        return self._books.baseline_nano(self.request, self.plan, receipt)
 
     def settle(self, outcome: str, status: int = 200, error: GatewayError | None = None) -> None:
         """Tell the observers how it ended; later calls change nothing."""
@@ -101,6 +119,12 @@ class Story:
             seconds=seconds,
             overhead=max(to_first - self.waited, 0.0),
             inter_token=(seconds - to_first) / gaps if gaps > 0 else None,
+            at=self.at,
+            session=caller.session,
+            needs=request.needs if request else frozenset(),
+            why=self.why,
+            router=self.router,
+            baseline_nano=self.baseline_nano if outcome == "ok" else None,
         )
 
 

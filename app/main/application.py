@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import gc
 import secrets
@@ -15,12 +16,13 @@ from typing import IO
 from app import __version__
 from app.api.app import SmallfirstApp
 from app.api.live import Site
-from app.main.background import CostClock, Probes, running
+from app.main.background import Probes, running
 from app.main.build import build
 from app.main.keep import Keep
+from app.main.money import Money
 from app.main.reload import Reloader
 from app.main.snapshot import snapshot
-from app.ports import Observer
+from app.ports import Clock, Observer
 from app.settings import Source
 from app.telemetry.logs import JsonLog
 from app.telemetry.metrics import Metrics
@@ -43,15 +45,18 @@ class Application:
 
 @asynccontextmanager
 async def application(
-    source: Source, *, observers: Sequence[Observer] = (), log: IO[bytes]
+    source: Source, *, observers: Sequence[Observer] = (), log: IO[bytes], clock: Clock | None = None
 ) -> AsyncIterator[Application]:
     """Raises ConfigError before anything is started. `observers` are told beside metrics and log."""
     loaded = source.load()
-    keep = Keep(Metrics(__version__), JsonLog(log, time.time))
-    everyone: tuple[Observer, ...] = (keep.metrics, keep.log, *observers)
+    clock = clock or SystemClock()
+    metrics, lines = Metrics(__version__), JsonLog(log, time.time)
+    everyone: list[Observer] = [metrics, lines, *observers]
+    keep = Keep(metrics, lines, Money(clock, everyone))
+    everyone.append(keep.money)
     for warning in loaded.warnings:
         keep.log.event("config-warning", message=warning)
-    probes = Probes(keep.on_state)
+    probes = Probes(clock, lambda backend, facts: keep.money.sample(backend, facts.replicas), keep.on_state)
     try:
         site = Site(
             build(loaded.config, source.environ, keep, everyone),
@@ -66,11 +71,22 @@ async def application(
         await probes.follow(keep.probed(site.live.gateway))
         app = SmallfirstApp(site, keep.on_bug)
         _settle_memory()
-        async with running(CostClock(everyone).run(lambda: site.live.gateway.all_posts()), reloader.watch()):
+        async with running(keep.money.run(), reloader.watch()):
             yield Application(app, site, reloader, keep.log)
     finally:
         await probes.stop()
+        keep.money.close()
         await keep.close()
+
+
+class SystemClock:
+    """Implements `app.ports.Clock`."""
+
+    def utc(self) -> float:
+        return time.time()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
 
 
 def _settle_memory() -> None:

@@ -1,19 +1,16 @@
-"""What runs beside the requests: probes of each backend, and the clock of costs that time causes."""
+"""What runs beside the requests: probes of each backend."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from typing import Protocol
 
-from app.core.ledger import HourPrice, LocalPrice, Meter, Price
 from app.core.types import Facts
-from app.gateway import Post
-from app.ports import Backend, Observer
+from app.ports import Backend, Clock
 
-PROBE_READY = 30.0  # seconds between probes of a backend that is fine
+PROBE_READY = 30.0  # seconds between probes of a backend that is fine, so that each minute of an endpoint has one
 PROBE_TROUBLED = 5.0  # and of one that is not: it should be noticed soon when it comes back
 
 OnState = Callable[[Backend, Facts], None]
@@ -29,10 +26,15 @@ class Probed(Protocol):
 
 
 class Probes:
-    """One probing task per backend object; `follow` starts and stops them as the config changes."""
+    """One probing task per backend object; `follow` starts and stops them as the config changes.
 
-    def __init__(self, on_state: OnState) -> None:
+    `on_facts` is told what each probe found, `on_state` when that is a change.
+    """
+
+    def __init__(self, clock: Clock, on_facts: OnState, on_state: OnState) -> None:
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._clock = clock
+        self._on_facts = on_facts
         self._on_state = on_state
 
     async def follow(self, probes: Iterable[Probed]) -> None:
@@ -53,51 +55,18 @@ class Probes:
 
     async def _forever(self, one: Probed) -> None:
         while True:
-            await asyncio.sleep(PROBE_READY if one.backend.facts.state == "ready" else PROBE_TROUBLED)
+            # Asleep is no trouble: whoever wakes it goes through here, and is told.
+            calm = one.backend.facts.state in ("ready", "asleep")
+            await self._clock.sleep(PROBE_READY if calm else PROBE_TROUBLED)
             await self._once(one)
 
     async def _once(self, one: Probed) -> None:
         backend, facts = one.backend, await one.probe()
         changed = facts.state != backend.facts.state or facts.problem != backend.facts.problem
         backend.facts = facts
+        self._on_facts(backend, facts)
         if changed:
             self._on_state(backend, facts)
-
-
-class CostClock:
-    """Once a second, charges what time costs: endpoint hours, capex and watts of local boxes."""
-
-    def __init__(self, observers: Iterable[Observer]) -> None:
-        self._observers = tuple(observers)
-        self._meters: dict[str, tuple[Price, Meter]] = {}
-
-    async def run(self, posts: Callable[[], Iterable[Post]]) -> None:
-        while True:
-            self.tick(posts(), time.monotonic(), time.time())
-            await asyncio.sleep(1.0)
-
-    def tick(self, posts: Iterable[Post], now: float, utc_seconds: float) -> None:
-        """Posts on one host share one box: it is charged once, to the first of them."""
-        seen: set[str] = set()
-        for post in posts:
-            identity = post.backend.spec.identity
-            if identity in seen:
-                continue
-            seen.add(identity)
-            running = self._meter(identity, post.price)
-            if running is None:
-                continue
-            for kind, nano in running.advance(now, utc_seconds, post.lane.inflight > 0):
-                for observer in self._observers:
-                    observer.on_cost(post.tier, post.backend.spec.name, kind, nano)
-
-    def _meter(self, identity: str, price: Price) -> Meter | None:
-        if not isinstance(price, HourPrice | LocalPrice):
-            return None
-        known = self._meters.get(identity)
-        if known is None or known[0] != price:
-            known = self._meters[identity] = (price, Meter(price))
-        return known[1]
 
 
 @contextlib.asynccontextmanager

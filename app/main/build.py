@@ -8,6 +8,7 @@ from dataclasses import replace
 from app.api.auth import Key, Keyring, digest
 from app.api.live import Live
 from app.gateway import Gateway, Post, Routing
+from app.gateway.books import Books
 from app.main.keep import Keep
 from app.ports import Observer, Router
 from app.settings import GatewayConfig, secret
@@ -21,6 +22,10 @@ def build(config: GatewayConfig, environ: Environ, keep: Keep, observers: Sequen
     router = keep.router(config.routing.router)
     posts = [_post(config, environ, keep, name, tier) for name, tier in config.tier_of().items()]
     keep.metrics.unpriced = {name for name, one in config.backends.items() if one.price.kind == "unpriced"}
+    embeddings = _embeddings(config, environ, keep)
+    keep.money.keep(post.meter for post in [*posts, *([embeddings] if embeddings else [])])
+    keep.money.follow(config.baseline_to_core())
+    keep.metrics.baseline = keep.money.baseline.name if keep.money.baseline else None
     gateway = Gateway(
         posts,
         _routing(config, router),
@@ -28,7 +33,8 @@ def build(config: GatewayConfig, environ: Environ, keep: Keep, observers: Sequen
         observers,
         keep.now,
         keep.on_router_failure,
-        embeddings=_embeddings(config, environ, keep),
+        embeddings=embeddings,
+        books=Books(keep.money.clock.utc, keep.money.by_tokens),
     )
     return Live(gateway, _keyring(config, environ), int(config.server.max_body_mb * 1e6), config.routing.local_only)
 
@@ -36,7 +42,8 @@ def build(config: GatewayConfig, environ: Environ, keep: Keep, observers: Sequen
 def _post(config: GatewayConfig, environ: Environ, keep: Keep, name: str, tier: str) -> Post:
     chosen = config.backends[name]
     backend = keep.backend(chosen.spec(name), chosen, environ)
-    return Post(backend, tier, keep.slots.lane(backend.spec), chosen.price.to_core())
+    price = chosen.price.to_core()
+    return Post(backend, tier, keep.slots.lane(backend.spec), price, keep.money.meter(backend.spec, tier, price))
 
 
 def _embeddings(config: GatewayConfig, environ: Environ, keep: Keep) -> Post | None:
@@ -47,7 +54,8 @@ def _embeddings(config: GatewayConfig, environ: Environ, keep: Keep) -> Post | N
     chosen = config.backends[wanted.backend]
     spec = chosen.spec(wanted.backend)
     backend = keep.backend(replace(spec, model=wanted.model, host=spec.identity), chosen, environ)
-    return Post(backend, EMBEDDINGS, keep.slots.lane(spec), chosen.price.to_core())
+    price = chosen.price.to_core()
+    return Post(backend, EMBEDDINGS, keep.slots.lane(spec), price, keep.money.meter(spec, EMBEDDINGS, price))
 
 
 def _routing(config: GatewayConfig, router: Router) -> Routing:

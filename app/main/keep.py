@@ -17,6 +17,7 @@ from app.backends.http_client import HttpClient
 from app.backends.openai_http import OpenAIBackend
 from app.core.types import BackendSpec, Facts
 from app.gateway import Gateway, Slots
+from app.main.money import Money
 from app.main.wire import Wired, start_fake, wire
 from app.ports import Backend, Router
 from app.routers import load_router
@@ -30,6 +31,7 @@ MAX_CONNECTIONS = 8192  # far above all slots together: slots are the limit, thi
 class Keep:
     metrics: Metrics
     log: JsonLog
+    money: Money
     slots: Slots = field(default_factory=Slots)
     clients: dict[tuple[bool, float], HttpClient] = field(default_factory=dict)
     wired: dict[object, Wired] = field(default_factory=dict)

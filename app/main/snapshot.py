@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.core.ledger import kinds
+from app.core.prices import kinds
 from app.gateway import Gateway, Post
 from app.telemetry.metrics import BackendNow, LaneNow, Now
 

@@ -54,9 +54,13 @@ def _tiers(config: GatewayConfig) -> Iterator[Problem]:
                 yield Problem(("tiers", index, "backends"), f"there is no backend '{name}'{hint}")
     for name in _twice(name for tier in config.tiers for name in tier.backends):
         yield Problem(("tiers",), f"the backend '{name}' stands in the tiers twice; it can be in one, once")
-    wanted, names = config.routing.default_tier, [tier.name for tier in config.tiers]
-    if wanted is not None and wanted not in names:
-        yield Problem(("routing", "default_tier"), f"there is no tier '{wanted}'{suggestion(wanted, names)}")
+    names = [tier.name for tier in config.tiers]
+    for path, wanted in (
+        (("routing", "default_tier"), config.routing.default_tier),
+        (("baseline", "tier"), config.baseline.tier),
+    ):
+        if wanted is not None and wanted not in names:
+            yield Problem(path, f"there is no tier '{wanted}'{suggestion(wanted, names)}")
 
 
 def _tier_names(config: GatewayConfig) -> Iterator[Problem]:

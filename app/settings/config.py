@@ -8,8 +8,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from app.core import ledger, types
+from app.core import prices, types
+from app.core.baseline import Baseline as CoreBaseline
 from app.settings.backends import Backend
+from app.settings.baseline import Baseline
 from app.settings.fields import Duration, EnvName, Model, ModelId, Name
 
 DEFAULT_SHARE = 0.05
@@ -102,6 +104,7 @@ class GatewayConfig(Model):
     )
     routing: Routing = Routing()
     embeddings: Embeddings | None = None
+    baseline: Baseline = Baseline()
     state: State = State()
     records: Records | None = None
 
@@ -125,8 +128,15 @@ class GatewayConfig(Model):
         """Backend name -> tier name, cheapest tier first."""
         return {name: tier.name for tier in self.tiers for name in tier.backends}
 
-    def prices(self) -> Mapping[str, ledger.Price]:
+    def prices(self) -> Mapping[str, prices.Price]:
         return {name: backend.price.to_core() for name, backend in self.backends.items()}
+
+    def baseline_to_core(self) -> CoreBaseline | None:
+        """What the bill is compared with; None with a single tier, or without a price to compare with."""
+        tier = next((tier for tier in self.tiers if tier.name == self.baseline.tier), self.tiers[-1])
+        if len(self.tiers) == 1:
+            return None
+        return self.baseline.to_core(tier.name, self.backends[tier.backends[0]])
 
     def secret_names(self) -> Iterator[tuple[str, str]]:
         """(where in the config, name of the variable) of every secret."""

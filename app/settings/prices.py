@@ -1,4 +1,4 @@
-"""What a backend costs, as the config says it: four kinds, each becomes a price of the ledger.
+"""What a backend costs, as the config says it: four kinds, each becomes a price of the core.
 
 Leaving the price out is an error and `unpriced` has to be written: no price is ever taken for 0.
 """
@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from app.core import ledger
+from app.core import prices
 from app.settings.fields import Model, Money
 
 _HOURS = re.compile(r"([01]\d|2[0-4]):([0-5]\d)-([01]\d|2[0-4]):([0-5]\d)\Z")
@@ -37,6 +37,10 @@ class _Priced(Model):
     source: str | None = None
     as_of: datetime.date | None = None
 
+    @property
+    def dated(self) -> str | None:
+        return self.as_of.isoformat() if self.as_of else None
+
 
 class LocalPrice(_Priced):
     """A box of one's own: power and wear."""
@@ -47,8 +51,10 @@ class LocalPrice(_Priced):
     hardware_usd: Money
     life_years: Annotated[float, Field(gt=0)]
 
-    def to_core(self) -> ledger.Price:
-        return ledger.LocalPrice(self.watts, self.usd_per_kwh, self.hardware_usd, self.life_years)
+    def to_core(self) -> prices.Price:
+        return prices.LocalPrice(
+            self.watts, self.usd_per_kwh, self.hardware_usd, self.life_years, self.source, self.dated
+        )
 
 
 class HourPrice(_Priced):
@@ -58,9 +64,9 @@ class HourPrice(_Priced):
     usd_per_hour: Money
     awake: Annotated[str, AfterValidator(_check_awake)] = "always"
 
-    def to_core(self) -> ledger.Price:
-        window = _window(self.awake)
-        return ledger.HourPrice(self.usd_per_hour, (window,)) if window else ledger.HourPrice(self.usd_per_hour)
+    def to_core(self) -> prices.Price:
+        window = _window(self.awake) or (0.0, 86_400.0)
+        return prices.HourPrice(self.usd_per_hour, (window,), self.source, self.dated)
 
 
 class TokenPrice(_Priced):
@@ -71,15 +77,15 @@ class TokenPrice(_Priced):
     output: Money
     cached_input: Money | None = None
 
-    def to_core(self) -> ledger.Price:
-        return ledger.TokenPrice(self.input, self.output, self.cached_input)
+    def to_core(self) -> prices.Price:
+        return prices.TokenPrice(self.input, self.output, self.cached_input, self.source, self.dated)
 
 
 class Unpriced(Model):
     kind: Literal["unpriced"]
 
-    def to_core(self) -> ledger.Price:
-        return ledger.Unpriced()
+    def to_core(self) -> prices.Price:
+        return prices.Unpriced()
 
 
 def _spelled_out(value: object) -> object:

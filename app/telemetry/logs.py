@@ -9,13 +9,13 @@ dropped and counted.
 from __future__ import annotations
 
 import select
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import IO, Any
 
 import orjson
 
-from app.core.types import Receipt, Record
+from app.core.types import Entry, Receipt, Record
 from app.telemetry import closed
 from app.telemetry.closed import clamp
 
@@ -75,8 +75,11 @@ class JsonLog:
             }
         )
 
-    def on_cost(self, tier: str, backend: str, kind: str, nano_usd: int) -> None:
-        """Nothing: cost that no request causes has no line."""
+    def on_entries(self, entries: Sequence[Entry]) -> None:
+        """Nothing: minutes are told by counters and records."""
+
+    def on_baseline(self, baseline: str, nano_usd: int, minute: int, replicas: int) -> None:
+        """Nothing, likewise."""
 
     def event(self, name: str, **fields: Any) -> None:
         """A line about the process itself: a reload, a backend's change of state, the drain."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
@@ -22,7 +22,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from app.core.types import STATES, CostKind, Receipt, Record, State
+from app.core.ledger import Ledger, entries_of
+from app.core.types import STATES, CostKind, Entry, Receipt, Record, State
 from app.telemetry import closed
 from app.telemetry.closed import clamp
 
@@ -46,7 +47,7 @@ class LaneNow:
 
 @dataclass(frozen=True, slots=True)
 class BackendNow:
-    """One configured backend, the tiers it stands in, and `app.core.ledger.kinds` of its price."""
+    """One configured backend, the tiers it stands in, and `app.core.prices.kinds` of its price."""
 
     name: str
     tiers: tuple[str, ...]
@@ -99,15 +100,18 @@ class Histograms(dict[str, Histogram]):
 
 
 class Metrics:
-    """An `app.ports.Observer`. `unpriced` names the backends whose price is stated as unknown."""
+    """An `app.ports.Observer`. `unpriced` names the backends whose price is stated as unknown, `baseline` what the bill
+    is compared with, if anything. The cost counters are `ledger` itself."""
 
     def __init__(self, version: str) -> None:
         self.unpriced: Collection[str] = ()
+        self.baseline: str | None = None
+        self.ledger = Ledger()
         self._version = version
         self._requests: Counts = defaultdict(int)
         self._attempts: Counts = defaultdict(int)
         self._tokens: Counts = defaultdict(int)
-        self._cost: Counts = defaultdict(int)  # nano-dollars
+        self._baseline: Counts = defaultdict(int)  # nano-dollars
         self._unpriced: Counts = defaultdict(int)
         self._shed: Counts = defaultdict(int)
         self._aborts: Counts = defaultdict(int)
@@ -138,11 +142,17 @@ class Metrics:
             self._score.observe(record.score)
         for receipt in record.receipts:
             self._on_receipt(receipt)
+        self.ledger.book(entries_of(record))
+        if record.baseline_nano is not None and self.baseline is not None:
+            self._baseline[(self.baseline,)] += record.baseline_nano
         if outcome != "ok":
             self._on_ending(record, outcome)
 
-    def on_cost(self, tier: str, backend: str, kind: str, nano_usd: int) -> None:
-        self._cost[tier, backend, clamp(kind, closed.COSTS)] += nano_usd
+    def on_entries(self, entries: Sequence[Entry]) -> None:
+        self.ledger.book(entries)
+
+    def on_baseline(self, baseline: str, nano_usd: int, minute: int, replicas: int) -> None:
+        self._baseline[(baseline,)] += nano_usd
 
     def on_unhonoured(self, backend: str, field: str) -> None:
         """A request field that `backend` ignores was sent to it. `field` is a name of its quirk table."""
@@ -171,10 +181,6 @@ class Metrics:
             self._tokens[tier, backend, "input"] += usage.input - usage.cached
             self._tokens[tier, backend, "cached"] += usage.cached
             self._tokens[tier, backend, "output"] += usage.output
-        if receipt.nano_usd is not None:
-            # What reached a client was served, even if it broke off later.
-            served = receipt.outcome == "ok" or receipt.first_token is not None
-            self._cost[tier, backend, "tokens" if served else "discarded"] += receipt.nano_usd
 
     def _on_ending(self, record: Record, outcome: str) -> None:
         if outcome == "shed":
@@ -196,7 +202,9 @@ class Metrics:
             for kind in ("input", "cached", "output"):
                 self._tokens.setdefault((tier, backend.name, kind), 0)
             for kind in backend.kinds:
-                self._cost.setdefault((tier, backend.name, kind), 0)
+                self.ledger.accounts.setdefault((tier, backend.name, kind), 0)
+        if self.baseline is not None:
+            self._baseline.setdefault((self.baseline,), 0)
         for backend in now.backends:
             self._unpriced.setdefault((backend.name,), 0)
             for outcome in closed.ATTEMPTS:
@@ -210,7 +218,8 @@ class Metrics:
         yield _counter("requests", "Settled requests.", ("tier", "reason", "outcome"), self._requests)
         yield _counter("upstream_attempts", "Attempts at backends.", ("backend", "outcome"), self._attempts)
         yield _counter("tokens", "Tokens; input excludes cached.", ("tier", "backend", "kind"), self._tokens)
-        yield _counter("cost_usd", "Money spent, in USD.", ("tier", "backend", "kind"), self._cost, 1e9)
+        yield _counter("cost_usd", "Money spent, in USD.", ("tier", "backend", "kind"), self.ledger.accounts, 1e9)
+        yield _counter("baseline_cost_usd", "What it would have cost unrouted.", ("baseline",), self._baseline, 1e9)
         yield _counter("unpriced_requests", "Attempts at backends without a price.", ("backend",), self._unpriced)
         yield _counter("shed", "Requests turned away.", ("reason",), self._shed)
         yield _counter("stream_aborts", "Streams that broke after their first byte.", ("reason",), self._aborts)
@@ -248,7 +257,7 @@ class _Scrape(Collector):
         return self._families
 
 
-def _counter(name: str, words: str, labels: Labels, counts: Mapping[Labels, int], unit: float = 1) -> Metric:
+def _counter(name: str, words: str, labels: Labels, counts: Mapping[Any, int], unit: float = 1) -> Metric:
     family = CounterMetricFamily(f"smallfirst_{name}", words, labels=labels)
     for values, count in sorted(counts.items()):
         family.add_metric(values, count / unit)

@@ -10,11 +10,12 @@ from app.api import outgoing
 from app.api.errors import Headers
 from app.core.types import Attempt, Plan, Receipt, Step
 from app.gateway import Story
+from app.gateway.books import Books
 from tests.fakes import a_caller, a_request
 
 
 def a_story() -> Story:
-    return Story(a_request(), a_caller(), (), lambda: 0.0)
+    return Story(a_request(), a_caller(), (), lambda: 0.0, Books(lambda: 0.0))
 
 
 def texts(headers: Headers) -> dict[str, str]:

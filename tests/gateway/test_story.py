@@ -15,6 +15,7 @@ from app.errors import (
     UpstreamTimeout,
 )
 from app.gateway import Story
+from app.gateway.books import Books
 from tests.fakes import RecordingObserver, a_caller, a_request
 
 
@@ -37,7 +38,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def story(observer: RecordingObserver, clock: Clock) -> Story:
-    return Story(a_request(stream=True), a_caller(key="app", local_only=True), [observer], clock)
+    return Story(a_request(stream=True), a_caller(key="app", local_only=True), [observer], clock, Books(lambda: 5.0))
 
 
 def test_settles_once(story: Story, observer: RecordingObserver) -> None:
@@ -79,7 +80,7 @@ def test_record_times(story: Story, observer: RecordingObserver, clock: Clock) -
 
 def test_record_of_a_refused_request(observer: RecordingObserver, clock: Clock) -> None:
     """A request that was never read leaves a record without decision, words or key material."""
-    Story(None, a_caller(), [observer], clock).fail(Unauthenticated("no"))
+    Story(None, a_caller(), [observer], clock, Books(lambda: 5.0)).fail(Unauthenticated("no"))
     record = observer.records[0]
     assert (record.tier, record.backend, record.model, record.reason, record.receipts) == (None, None, None, None, ())
     assert (record.stream, record.inter_token, record.status) == (False, None, 401)

@@ -6,7 +6,9 @@ import io
 from collections.abc import Mapping
 from pathlib import Path
 
+from app.main.application import SystemClock
 from app.main.keep import Keep
+from app.main.money import Money
 from app.settings import GatewayConfig, Source
 from app.telemetry.logs import JsonLog
 from app.telemetry.metrics import Metrics
@@ -29,7 +31,7 @@ def config_of(text: str = TWO_TIERS, environ: Mapping[str, str] = ENVIRON) -> Ga
 def keep() -> tuple[Keep, io.BytesIO]:
     """What outlives reloads, and where its log goes."""
     log = io.BytesIO()
-    return Keep(Metrics("0"), JsonLog(log, lambda: 0.0)), log
+    return Keep(Metrics("0"), JsonLog(log, lambda: 0.0), Money(SystemClock(), ())), log
 
 
 def write(folder: Path, text: str) -> Path:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.core import ledger
+from app.core import prices
 from app.settings.prices import HourPrice, LocalPrice, TokenPrice
 from tests.settings.configs import OLLAMA, load, problems
 
@@ -14,20 +14,20 @@ def priced(price: str) -> str:
 @pytest.mark.parametrize(
     ("price", "expected"),
     [
-        ("unpriced", ledger.Unpriced()),
+        ("unpriced", prices.Unpriced()),
         (
             "{kind: local, watts: 350, usd_per_kwh: 0.15, hardware_usd: 1600, life_years: 3}",
-            ledger.LocalPrice(350, 0.15, 1600, 3),
+            prices.LocalPrice(350, 0.15, 1600, 3),
         ),
-        ("{kind: compute-hour, usd_per_hour: 5}", ledger.HourPrice(5)),
+        ("{kind: compute-hour, usd_per_hour: 5}", prices.HourPrice(5)),
         (
             "{kind: compute-hour, usd_per_hour: 5, awake: '22:00-06:30'}",
-            ledger.HourPrice(5, ((79_200, 23_400),)),
+            prices.HourPrice(5, ((79_200, 23_400),)),
         ),
-        ("{kind: tokens, input: 1, output: 2, cached_input: 0.1}", ledger.TokenPrice(1, 2, 0.1)),
+        ("{kind: tokens, input: 1, output: 2, cached_input: 0.1}", prices.TokenPrice(1, 2, 0.1)),
     ],
 )
-def test_each_kind_becomes_a_price_of_the_ledger(price: str, expected: ledger.Price) -> None:
+def test_each_kind_becomes_a_price_of_the_core(price: str, expected: prices.Price) -> None:
     """Four kinds; the short form of unpriced is understood."""
     assert load(priced(price)).config.prices() == {"ollama": expected}
 

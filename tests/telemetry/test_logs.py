@@ -13,7 +13,7 @@ from typing import IO, Any
 import orjson
 import pytest
 
-from app.core.types import Receipt, Record, Usage
+from app.core.types import Entry, Receipt, Record, Usage
 from app.ports import Observer
 from app.telemetry import logs
 from app.telemetry.logs import JsonLog
@@ -27,7 +27,8 @@ def lines(*records: Record) -> list[dict[str, Any]]:
     log: Observer = JsonLog(stream, lambda: NOON)
     for record in records:
         log.on_settled(record)
-    log.on_cost("slm", "ollama", "energy", 5)
+    log.on_entries([Entry("slm", "ollama", "energy", 5, "p")])
+    log.on_baseline("all-llm", 5, 1, 1)
     return [orjson.loads(line) for line in stream.getvalue().splitlines()]
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from app.backends.scripted import Seen
 from app.cli.demo.client import request_id
 from app.cli.demo.requests import Request
-from app.core.types import Record
+from app.core.types import Entry, Record
 
 NANO = 1e9
 Tokens = tuple[int, int]  # input, output
@@ -38,9 +38,13 @@ class Book:
             if receipt.nano_usd is not None:
                 self.nano_usd["tokens"] += receipt.nano_usd
 
-    def on_cost(self, tier: str, backend: str, kind: str, nano_usd: int) -> None:
+    def on_entries(self, entries: Sequence[Entry]) -> None:
         if not self.closed:
-            self.nano_usd[kind] += nano_usd
+            for entry in entries:
+                self.nano_usd[entry.kind] += entry.nano_usd
+
+    def on_baseline(self, baseline: str, nano_usd: int, minute: int, replicas: int) -> None:
+        """Nothing yet."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import pytest
 from app.backends.scripted import Seen
 from app.cli.demo.requests import Request
 from app.cli.demo.statement import Book, differences, state
-from app.core.types import Receipt, Record, Usage
+from app.core.types import Entry, Receipt, Record, Usage
 
 METRICS = """\
 # HELP smallfirst_requests_total Settled requests.
@@ -69,7 +69,7 @@ def book(*records: Record) -> Book:
 def test_the_sums() -> None:
     """Three requests, one of them by the large model; costs of time and of tokens are added."""
     told = book()
-    told.on_cost("slm", "small", "energy", 250_000_000)
+    told.on_entries([Entry("slm", "small", "energy", 250_000_000, "p")])
     statement = state(REQUESTS, told, "llm")
     assert (statement.requests, statement.failed, statement.tokens) == (3, 0, (30, 15))
     assert statement.llm_share == statement.llm_share_total == pytest.approx(1 / 3)
@@ -148,5 +148,5 @@ def test_a_closed_book_keeps_nothing() -> None:
     told = book()
     told.closed = True
     told.on_settled(record(3, "llm", "large"))
-    told.on_cost("slm", "small", "energy", 1)
+    told.on_entries([Entry("slm", "small", "energy", 1, "p")])
     assert (told.settled, len(told.records), dict(told.nano_usd)) == (3, 3, {"tokens": 500_000_000})
