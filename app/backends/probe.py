@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, TypeVar, cast
 
@@ -57,7 +57,7 @@ _STATES: Mapping[str, State] = {
     "failed": "down",
     "updateFailed": "down",
 }
-
+_BILLED = frozenset({"initializing", "running", "updating"})
 
 Answer = TypeVar("Answer")
 
@@ -297,23 +297,26 @@ def _endpoint(client: httpx.Client, asking: Asking) -> Facts:
     engine = asking.engine
     if asking.management is None:
         return Facts("unknown")
-    state, said = _managed(client, asking.management)
+    state, said, replicas = _managed(client, asking.management)
     if state != "ready":
         engine.facts, engine.asked = None, 0
-        return Facts(state, problem=f"the endpoint is {said}")
+        return Facts(state, problem=f"the endpoint is {said}", replicas=replicas)
     if engine.facts is None or (engine.facts.problem and engine.asked < ASK_ENGINE):
         found = _named(_of(asking), client, asking)
         if found.state == "loading":
-            return found
+            return replace(found, replicas=replicas)
         engine.asked += 1
         engine.facts = found if found.state == "ready" else Facts("ready", problem=found.problem)
-    return engine.facts
+    return replace(engine.facts, replicas=replicas)
 
 
-def _managed(client: httpx.Client, management: str) -> tuple[State, str]:
-    """Its state in our word and in theirs."""
-    said = str(client.get(management).raise_for_status().json()["status"]["state"])
-    return _STATES.get(said, "unknown"), said
+def _managed(client: httpx.Client, management: str) -> tuple[State, str, int]:
+    """Its state in our word and in theirs, and how many replicas are billed."""
+    status = client.get(management).raise_for_status().json()["status"]
+    said = str(status["state"])
+    counted = [status.get(name) for name in ("readyReplica", "targetReplica")]
+    replicas = max([1, *(one for one in counted if isinstance(one, int))]) if said in _BILLED else 0
+    return _STATES.get(said, "unknown"), said, replicas
 
 
 def _number(value: object) -> int | None:

@@ -180,13 +180,14 @@ async def test_a_loading_llama_server_is_loading() -> None:
 @pytest.mark.parametrize(("state", "expected"), [("scaledToZero", "asleep"), ("paused", "down"), ("running", "ready")])
 async def test_an_endpoint_is_asked_without_waking_it(state: str, expected: str) -> None:
     """Through its management API; its own address only while it runs anyway."""
-    endpoint = Endpoint("team", "large", state=state)
+    endpoint = Endpoint("team", "large", state=state, replicas=2)
     scripted = Scripted(Model(imitates="vllm", name="m", context_window=8192), endpoint)
     async with serve(scripted) as url:
         management = f"{url}/v2/endpoint/team/large"
         facts = await probe(asking(url, "vllm", "remote", spec_kind="hf-endpoint", management=management))
     assert facts.state == expected
     assert endpoint.state == state
+    assert facts.replicas == (2 if state == "running" else 0)
     assert facts.context_window == (8192 if state == "running" else None)
 
 

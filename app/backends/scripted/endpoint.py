@@ -1,8 +1,9 @@
 """A Hugging Face endpoint's proxy in front of the fake: asleep, waking, running, paused; and its management API.
 
 A call to the data side wakes it (503 at once, or held for `X-Scale-Up-Timeout` seconds); a call to the
-management side never does. Begun minutes are billed whole and per replica, while it initializes and runs. The
-state follows from the clock and from what happened when: nothing runs in the background.
+management side never does. Clock minutes in which it initializes or runs are billed whole and per replica, and it
+scales to zero only at full minutes. The state follows from the clock and from what happened when: nothing runs in
+the background.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ PAUSED = b"Bad Request: The endpoint is paused, ask a maintainer to restart it"
 
 class Endpoint:
     """`pending` (not billed) and then `wake` (initializing, billed) are how long it takes to wake, in seconds of
-    `now`; after `idle` seconds without a data call it scales to zero, never if None.
+    `now`; at the first full minute after `idle` seconds without a data call it scales to zero, never if None.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Endpoint:
         self._paused = state == "paused"
         self._busy = 0
         self._minutes = 0  # of periods that are over
+        self._until = -1  # the last minute of those
         self._billed_from = self._used = now()
         self._ready_at: float | None = now() if state == "running" else None  # None: no replica, none on its way
         if state in ("pending", "initializing"):
@@ -149,17 +151,20 @@ class Endpoint:
         """Scale to zero at the moment it was due."""
         if self._idle is None or self._ready_at is None or self._busy:
             return
-        due = max(self._ready_at, self._used) + self._idle
+        due = math.ceil((max(self._ready_at, self._used) + self._idle) / 60) * 60.0
         if self._now() >= due:
             self._stop(due)
 
     def _stop(self, at: float) -> None:
         if self._ready_at is not None:
             self._minutes += self._period(at)
+            self._until = max(self._until, math.ceil(at / 60) - 1)
             self._ready_at = None
 
     def _period(self, until: float) -> int:
-        return max(0, math.ceil((until - self._billed_from) / 60)) * self.replicas
+        """Clock minutes of the period that lasts; the first may have been billed with the one before."""
+        first = max(math.floor(self._billed_from / 60), self._until + 1)
+        return max(0, math.ceil(until / 60) - first) * self.replicas
 
 
 def _seconds(header: bytes) -> float:

@@ -88,7 +88,7 @@ async def test_a_paused_one_says_so_with_a_400() -> None:
 
 
 def test_minutes_are_billed_from_initializing_on_and_per_replica() -> None:
-    """Pending is free, begun minutes count whole, sleeping is free again."""
+    """Pending is free, each clock minute it is awake in counts whole, sleeping is free again."""
     clock = Clock()
     front = endpoint(clock, state="scaledToZero", pending=30.0, wake=60.0, replicas=2)
     front.resume()
@@ -98,12 +98,23 @@ def test_minutes_are_billed_from_initializing_on_and_per_replica() -> None:
         billed.append(front.minutes_billed)
     front.sleep()
     clock.time += 3600
-    assert billed == [0, 2, 4, 124]
+    assert billed == [2, 2, 4, 124]
     assert front.minutes_billed == 124
     assert front.state == "scaledToZero"
 
 
-def test_it_falls_asleep_at_the_end_of_its_idle_time() -> None:
+def test_a_minute_is_billed_once_however_often_it_wakes_in_it() -> None:
+    """Minutes are those of the clock, not of each period."""
+    clock = Clock()
+    front = endpoint(clock, state="scaledToZero", wake=1.0)
+    for _ in range(3):
+        front.resume()
+        clock.time += 2
+        front.sleep()
+    assert front.minutes_billed == 1
+
+
+def test_it_falls_asleep_at_the_first_full_minute_after_its_idle_time() -> None:
     """When it was due, not when somebody looks; never while it is busy."""
     clock = Clock()
     front = endpoint(clock, idle=900.0)
@@ -112,6 +123,8 @@ def test_it_falls_asleep_at_the_end_of_its_idle_time() -> None:
         assert front.state == "running"
     clock.time += 899
     assert front.state == "running"
+    clock.time += 20  # one second later it is due, and the clock's next full minute is twenty seconds on
+    assert front.state == "running"
     clock.time += 9999
     assert front.state == "scaledToZero"
-    assert front.minutes_billed == 75
+    assert front.minutes_billed == 76
