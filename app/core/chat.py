@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from app.core.tokens import prompt_tokens
 from app.core.types import Api, Capability
 from app.errors import InvalidRequest
 
@@ -58,7 +59,7 @@ class ChatRequest:
     `size` is the length of the body in bytes. Raises InvalidRequest from the constructor.
     """
 
-    __slots__ = ("api", "body", "needs", "size", "stream", "wants_usage")
+    __slots__ = ("_estimate", "api", "body", "needs", "size", "stream", "wants_usage")
 
     def __init__(self, api: Api, body: object, size: int = 0) -> None:
         if not isinstance(body, dict):
@@ -72,6 +73,7 @@ class ChatRequest:
         options = body.get("stream_options")
         self.wants_usage: bool = self.stream and isinstance(options, dict) and options.get("include_usage") is True
         self.needs: frozenset[Capability] = frozenset(_needs(api, body))
+        self._estimate: int | None = None
 
     @property
     def model(self) -> str:
@@ -99,9 +101,11 @@ class ChatRequest:
             yield from _call_texts(message.get("tool_calls"))
 
     def estimated_tokens(self) -> int:
-        """Prompt tokens, roughly: four UTF-8 bytes each, which holds for Latin and for Chinese text alike."""
-        tokens = sum(len(text.encode("utf-8", "replace")) for text in self.texts()) // 4
-        return tokens + 4 * len(self.messages) + _length(self.tools) // 4
+        """Prompt tokens as guessed from the text, counted once. Images and audio are not in it."""
+        if self._estimate is None:
+            given = 0 if self.api == "chat" else _given_tokens(self.body[_REQUIRED[self.api]])
+            self._estimate = given + prompt_tokens(self.texts(), len(self.messages), self.tools)
+        return self._estimate
 
 
 def _check_types(body: dict[str, Any]) -> None:
@@ -255,18 +259,11 @@ def _call_texts(calls: object) -> Iterator[str]:
             yield arguments
 
 
-def _length(value: object) -> int:
-    """Characters of a JSON value, roughly. It does not recurse, so deep nesting cannot hurt."""
-    length, left = 0, [value]
-    while left:
-        one = left.pop()
-        if isinstance(one, dict):
-            left += [*one.keys(), *one.values()]
-        elif isinstance(one, list):
-            left += one
-        else:
-            length += len(one) + 4 if isinstance(one, str) else 4
-    return length
+def _given_tokens(prompt: str | list[Any]) -> int:
+    """How many tokens a prompt holds that was sent as tokens, one array or many."""
+    if isinstance(prompt, str):
+        return 0
+    return sum(len(item) if isinstance(item, list) else item.__class__ is int for item in prompt)
 
 
 def _strings(value: str | list[Any]) -> Iterator[str]:

@@ -1,42 +1,63 @@
 """The policy: from a request, its caller and a score to a plan, with the reason in one word.
 
-What is said outright wins over what is guessed: an explicit model or tier first, then local-only, then what
-a backend must be able to do, then the context window; only what is left open is decided by the score. Zone
-is a filter on every step of the plan, so no fallback can leave it. Nothing here performs anything.
+What is said outright wins over what is guessed: an explicit model or tier first, then local-only, then the rules
+of the config, then what a backend must be able to do, then the context window; only what is left open is decided by
+the score. Zone is a filter on every step of the plan, so no fallback can leave it. Nothing here performs anything.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.core.chat import ChatRequest
+from app.core.rules import NOTHING, Ruling, judge
 from app.core.types import Caller, Candidate, Plan, Reason, Score, View
 from app.errors import ContextTooLong, Forbidden, InvalidRequest, NoBackendAvailable, UnknownModel
 
 AUTO = "auto"
-# RouteLLM's spelling: router-<name>-<threshold>, for instance router-default-0.116
-_ROUTELLM = re.compile(r"router-[\w.]+-(\d(?:\.\d+)?)\Z")
+# RouteLLM's spelling: router-<name>-<threshold>, for instance router-mf-0.116. Its clients name a router of theirs
+# (mf, bert, sw_ranking, ...); whichever they name, the one that is loaded here scores.
+ROUTELLM = re.compile(r"router-[\w.][\w.-]*-(\d(?:\.\d+)?)\Z")
 
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """What the client asked for outright. All empty: the score decides, at `threshold`."""
+    """What the client asked for outright, and what the rules say to it. All empty: the score decides, at `threshold`.
+
+    `local_only` whoever says it: header, key, session, config or a rule.
+    """
 
     threshold: float
     tier: str | None = None
     model: str | None = None
+    local_only: bool = False
+    ruling: Ruling = NOTHING
+
+    @property
+    def free(self) -> bool:
+        """Did the client leave the choice to us?"""
+        return self.tier is None and self.model is None
 
     @property
     def open(self) -> bool:
-        return self.tier is None and self.model is None
+        """Is it for the score to decide?"""
+        return self.free and self.ruling.tier is None
 
 
 def intent(request: ChatRequest, caller: Caller, view: View) -> Intent:
-    """Read the wish from header and model name. Raises Forbidden, UnknownModel, InvalidRequest."""
+    """Read the wish from header and model name, and the rules. Raises Forbidden, UnknownModel, InvalidRequest."""
+    wish = _wish(request, caller, view)
+    ruling = judge(view.rules, request, caller)
+    if ruling is NOTHING and not caller.local_only:
+        return wish
+    local_only = caller.local_only or ruling.keeps_local is not None
+    return replace(wish, local_only=local_only, ruling=ruling)
+
+
+def _wish(request: ChatRequest, caller: Caller, view: View) -> Intent:
     model = request.model
-    spelled = _ROUTELLM.match(model)
+    spelled = ROUTELLM.match(model)
     threshold = float(spelled[1]) if spelled else view.threshold
     concrete = model if any(candidate.model == model for candidate in view.candidates) else None
     tier = _wished_tier(caller.tier, view) or (model if model in view.tiers else None)
@@ -62,7 +83,8 @@ def plan(request: ChatRequest, caller: Caller, wish: Intent, score: Score | None
     left, preferred, reason = _fitting(request, left, preferred, reason, view)
     ordered = sorted(left, key=lambda one: (one.state == "down", one.step.tier != preferred))
     value = score.value if score else None
-    return Plan(tuple(one.step for one in ordered), reason, value, wish.threshold if wish.open else None)
+    rule = wish.ruling.rule if reason == "rule" else wish.ruling.keeps_local
+    return Plan(tuple(one.step for one in ordered), reason, value, wish.threshold if wish.open else None, rule)
 
 
 def _wished_tier(tier: str | None, view: View) -> str | None:
@@ -87,6 +109,8 @@ def _preferred(wish: Intent, score: Score | None, view: View) -> tuple[str | Non
         return wish.tier, "explicit-model"
     if wish.tier:
         return wish.tier, "explicit-tier"
+    if wish.ruling.tier:
+        return wish.ruling.tier, "rule"
     if score is None:
         return view.default_tier, "router-unavailable"
     return view.tiers[-1 if score.value >= wish.threshold else 0], "score"
@@ -107,19 +131,20 @@ def _zone(
     reason: Reason,
     view: View,
 ) -> tuple[tuple[Candidate, ...], str | None, Reason]:
-    if not caller.local_only:
+    if not (caller.local_only or wish.local_only):
         return left, preferred, reason
     local = tuple(one for one in left if one.zone == "local")
     tiers = {one.step.tier for one in local}
     if not local or (wish.tier and wish.tier not in tiers):
         asked = wish.model or wish.tier
         what = f"'{asked}' is remote" if asked else "no local backend is configured"
+        by = f" by the rule '{wish.ruling.keeps_local}'" if wish.ruling.keeps_local else ""
         raise InvalidRequest(
-            f"This request is local-only, but {what}. Ask for a local tier or model, or 'auto'.",
+            f"This request is local-only{by}, but {what}. Ask for a local tier or model, or 'auto'.",
             param="model",
             code="local_only_conflict",
         )
-    if wish.open and (len(tiers) == 1 < len(view.tiers) or preferred not in tiers):
+    if wish.free and (len(tiers) == 1 < len(view.tiers) or preferred not in tiers):
         return local, preferred if preferred in tiers else local[0].step.tier, "local-only"
     return local, preferred, reason
 
@@ -145,30 +170,25 @@ def _able(
 def _fitting(
     request: ChatRequest, left: tuple[Candidate, ...], preferred: str | None, reason: Reason, view: View
 ) -> tuple[tuple[Candidate, ...], str | None, Reason]:
-    fits = _fits(request)
-    fitting = tuple(one for one in left if fits(one.context_window))
+    fitting = tuple(one for one in left if _fits(request, one))
     if not fitting:
-        largest = max(one.context_window or 0 for one in left)
+        largest = max(left, key=lambda one: (one.context_window or 0) / one.token_rate)
         raise ContextTooLong(
-            f"This model's maximum context length is {largest} tokens. Your prompt is estimated at "
-            f"{request.estimated_tokens()} tokens. Shorten the messages.",
+            f"This model's maximum context length is {largest.context_window} tokens. Your prompt is estimated at "
+            f"{_tokens(request, largest)} tokens. Shorten the messages.",
             param="messages" if request.api == "chat" else "prompt",
         )
     return fitting, *_moved(fitting, preferred, reason, "context-window")
 
 
-def _fits(request: ChatRequest) -> Callable[[int | None], bool]:
+def _fits(request: ChatRequest, one: Candidate) -> bool:
     """Small bodies fit without counting: a token is at least one byte of the body."""
-    estimate: list[int] = []
+    window = one.context_window
+    return window is None or request.size + request.max_output < window or _tokens(request, one) < window
 
-    def fits(window: int | None) -> bool:
-        if window is None or request.size + request.max_output < window:
-            return True
-        if not estimate:
-            estimate.append(request.estimated_tokens())
-        return estimate[0] < window
 
-    return fits
+def _tokens(request: ChatRequest, one: Candidate) -> int:
+    return round(request.estimated_tokens() * one.token_rate)
 
 
 def _moved(

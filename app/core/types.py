@@ -8,7 +8,10 @@ counted as the backend reports them.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from app.core.rules import Rule
 
 Zone = Literal["local", "remote"]
 Api = Literal["chat", "completion", "embedding"]
@@ -107,7 +110,10 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks and on which terms; from the client's key and headers. `deadline` is on the driver's clock."""
+    """Who asks and on which terms; from the client's key and headers. `deadline` is on the driver's clock.
+
+    `headers` are those that a rule of the config asks about, names in lower case; never a key.
+    """
 
     request_id: str
     key: str | None = None
@@ -116,6 +122,7 @@ class Caller:
     tier: str | None = None
     deadline: float | None = None
     session: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +143,16 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What was decided and why; steps in the order they may be tried (never empty)."""
+    """What was decided and why; steps in the order they may be tried (never empty).
+
+    `rule` names the rule of the config that chose the tier (reason "rule"), else the one that keeps it local.
+    """
 
     steps: tuple[Step, ...]
     reason: Reason
     score: float | None = None
     threshold: float | None = None
+    rule: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +193,10 @@ Verdict = Served | Exhausted
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One backend as the policy sees it: where it stands, what it has, how it is."""
+    """One backend as the policy sees it: where it stands, what it has, how it is.
+
+    `token_rate`: how many tokens it counts for each that we guess.
+    """
 
     step: Step
     zone: Zone
@@ -190,6 +204,7 @@ class Candidate:
     has: frozenset[str]
     context_window: int | None
     state: State
+    token_rate: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +216,7 @@ class View:
     threshold: float
     default_tier: str
     unknown_models: Literal["route", "reject"] = "route"
+    rules: tuple[Rule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -204,11 +204,13 @@ def test_texts_are_all_that_becomes_prompt() -> None:
 
 
 def test_estimate_grows_with_text_and_tools() -> None:
-    """Latin and Chinese count by their bytes, tools by their size, and depth does not matter."""
+    """Text, tools and tokens that were sent as such count; depth does not matter."""
     empty = chat().estimated_tokens()
-    assert ChatRequest("completion", {"prompt": "word" * 100}).estimated_tokens() == 100
-    assert ChatRequest("completion", {"prompt": "证明根号" * 100}).estimated_tokens() == 300
-    assert chat(tools=[tool("f" * 400)]).estimated_tokens() - empty >= 100
+    assert ChatRequest("completion", {"prompt": "word" * 100}).estimated_tokens() == 84
+    assert ChatRequest("completion", {"prompt": "证明根号" * 100}).estimated_tokens() == 280
+    assert ChatRequest("completion", {"prompt": [1, 2, 3]}).estimated_tokens() == 3
+    assert ChatRequest("embedding", {"input": [[1, 2], [3]]}).estimated_tokens() == 3
+    assert chat(tools=[tool("f" * 400)]).estimated_tokens() - empty >= 80
     deep: Any = "x"
     for _ in range(100_000):
         deep = [deep]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from app.core.chat import ChatRequest
 from app.core.policy import intent, plan
+from app.core.rules import Rule
 from app.core.types import STATES, Caller, Candidate, Capability, Plan, Reason, Score, State, Step, View, Zone
 from app.errors import (
     ClientFault,
@@ -68,6 +69,8 @@ def view(*candidates: Candidate, **fields: Any) -> View:
 
 TOOLS = {"tools": [{"type": "function", "function": {"name": "f"}}]}
 LONG = {"messages": [{"role": "user", "content": "word " * 4000}], "size": 20_100}
+SEND, KEEP = Rule("send", tier="llm"), Rule("keep", local_only=True)
+RULED, KEPT = replace(VIEW, rules=(SEND,)), replace(VIEW, rules=(KEEP,))
 DECISIONS: list[tuple[str, ChatRequest, Caller, Score | None, View, str, Reason]] = [
     ("easy", request(), ANYONE, LOW, VIEW, "ollama endpoint", "score"),
     ("hard", request(), ANYONE, HIGH, VIEW, "endpoint ollama", "score"),
@@ -106,6 +109,35 @@ DECISIONS: list[tuple[str, ChatRequest, Caller, Score | None, View, str, Reason]
     ),
     ("spelled, below", request(model="router-mf-0.95"), ANYONE, HIGH, VIEW, "ollama endpoint", "score"),
     ("spelled, above", request(model="router-mf-0.05"), ANYONE, LOW, VIEW, "endpoint ollama", "score"),
+    ("any router's name", request(model="router-sw_ranking-0.05"), ANYONE, LOW, VIEW, "endpoint ollama", "score"),
+    ("any name at all", request(model="router-my-own-v2.1-0.05"), ANYONE, LOW, VIEW, "endpoint ollama", "score"),
+    ("rule", request(), ANYONE, LOW, RULED, "endpoint ollama", "rule"),
+    ("rule without score", request(), ANYONE, None, RULED, "endpoint ollama", "rule"),
+    ("rule over a spelled threshold", request(model="router-mf-0.95"), ANYONE, LOW, RULED, "endpoint ollama", "rule"),
+    ("tier over rule", request(model="slm"), ANYONE, HIGH, RULED, "ollama endpoint", "explicit-tier"),
+    ("model over rule", request(model="ollama-model"), ANYONE, HIGH, RULED, "ollama", "explicit-model"),
+    ("local only over rule", request(), HOMEBODY, HIGH, RULED, "ollama", "local-only"),
+    ("rule keeps local", request(), ANYONE, HIGH, KEPT, "ollama", "local-only"),
+    ("rule keeps local what is asked locally", request(model="slm"), ANYONE, HIGH, KEPT, "ollama", "explicit-tier"),
+    ("two rules", request(), ANYONE, HIGH, replace(KEPT, rules=(SEND, KEEP)), "ollama", "local-only"),
+    (
+        "rule among local tiers",
+        request(),
+        HOMEBODY,
+        LOW,
+        view(SMALL, candidate("gpu", "llm"), rules=(SEND,)),
+        "gpu ollama",
+        "rule",
+    ),
+    (
+        "capability over rule",
+        request(**TOOLS),
+        ANYONE,
+        LOW,
+        view(SMALL, candidate("endpoint", "llm", "remote", lacks="tools"), rules=(SEND,)),
+        "ollama",
+        "capability",
+    ),
     ("local only", request(), HOMEBODY, HIGH, VIEW, "ollama", "local-only"),
     ("local only without score", request(), HOMEBODY, None, VIEW, "ollama", "local-only"),
     ("local only, local tier", request(model="slm"), HOMEBODY, HIGH, VIEW, "ollama", "explicit-tier"),
@@ -210,8 +242,39 @@ def test_decisions(
 
 
 def test_every_reason_is_in_the_table() -> None:
-    """The closed set of reasons and the table above are the same, but for what rules decide."""
-    assert {row[-1] for row in DECISIONS} | {"rule"} == set(get_args(Reason))
+    """The closed set of reasons and the table above are the same."""
+    assert {row[-1] for row in DECISIONS} == set(get_args(Reason))
+
+
+def test_a_plan_names_its_rule() -> None:
+    """The one that chose the tier, else the one that keeps it local; none that did not count."""
+    both = replace(VIEW, rules=(SEND, KEEP))
+    assert (decide(view=RULED).rule, decide(view=RULED).score, decide(view=RULED).threshold) == ("send", 0.1, None)
+    assert decide(view=KEPT).rule == decide(view=both).rule == "keep"
+    assert decide(request(model="slm"), view=RULED).rule is None
+    assert decide(caller=HOMEBODY, view=RULED).rule is None
+    assert decide().rule is None
+
+
+def test_what_is_for_the_score() -> None:
+    """A router is asked only where its answer could count; whoever keeps it local is in the intent."""
+    assert intent(request(), ANYONE, VIEW).open
+    assert intent(request(), ANYONE, KEPT).open
+    assert not intent(request(), ANYONE, RULED).open
+    assert not intent(request(model="llm"), ANYONE, VIEW).open
+    told = [intent(request(), *one).local_only for one in ((ANYONE, VIEW), (ANYONE, KEPT), (HOMEBODY, VIEW))]
+    assert told == [False, True, True]
+
+
+def test_a_backend_that_counts_more_fits_less() -> None:
+    """A window is compared with what that backend will count, not with what we guess."""
+    long = {"messages": [{"role": "user", "content": "word " * 4000}], "size": 20_100}
+    window = request(**long).estimated_tokens() + 100
+    small = candidate("ollama", "slm", window=window)
+    assert decide(request(**long), view=view(small, LARGE)).reason == "score"
+    assert decide(request(**long), view=view(replace(small, token_rate=1.1), LARGE)).reason == "context-window"
+    with pytest.raises(ContextTooLong, match=str(round(1.1 * (window - 100)))):
+        decide(request(**long), view=view(replace(small, token_rate=1.1)))
 
 
 def test_a_score_that_was_asked_for_is_in_the_plan() -> None:
@@ -255,6 +318,18 @@ REFUSALS: list[tuple[str, ChatRequest, Caller, View, type[GatewayError], str | N
     ("bound key, threshold", request(model="router-mf-0"), BOUND, VIEW, Forbidden, "model", "'auto'"),
     ("local only, remote tier", request(model="llm"), HOMEBODY, VIEW, InvalidRequest, "model", "Ask for a local tier"),
     ("local only, remote model", request(model="endpoint-model"), HOMEBODY, VIEW, InvalidRequest, "model", "'auto'"),
+    ("rule keeps local, remote tier", request(model="llm"), ANYONE, KEPT, InvalidRequest, "model", "the rule 'keep'"),
+    (
+        "rule keeps local, remote model",
+        request(model="endpoint-model"),
+        ANYONE,
+        KEPT,
+        InvalidRequest,
+        "model",
+        "Ask for a local tier",
+    ),
+    ("rule keeps local, header", request(), replace(ANYONE, tier="llm"), KEPT, InvalidRequest, "model", "rule 'keep'"),
+    ("rule, unknown model", request(model="x"), ANYONE, replace(REJECTING, rules=(SEND,)), UnknownModel, "model", "x"),
     ("local only, all remote", request(), HOMEBODY, view(LARGE), InvalidRequest, "model", "no local backend"),
     ("nobody sees", IMAGE, ANYONE, BLIND, InvalidRequest, "messages", "vision"),
     ("nobody has schemas", FORMAT, ANYONE, NO_SCHEMA, InvalidRequest, "response_format", "json_schema"),
@@ -333,6 +408,7 @@ VIEWS = st.builds(
     st.floats(0, 1),
     st.sampled_from(["slm", "mid", "llm"]),
     st.sampled_from(["route", "reject"]),
+    st.sampled_from([(), (SEND,), (KEEP,), (SEND, KEEP)]),
 )
 CALLERS = st.builds(
     Caller,
@@ -359,7 +435,8 @@ def test_whatever_comes_the_promises_hold(asked: ChatRequest, caller: Caller, sc
         return
     assert decided.steps
     chosen = [one for step in decided.steps for one in seen.candidates if one.step == step]
-    allowed = [one for one in chosen if asked.needs <= one.has and not (caller.local_only and one.zone == "remote")]
+    local = caller.local_only or KEEP in seen.rules
+    allowed = [one for one in chosen if asked.needs <= one.has and not (local and one.zone == "remote")]
     for step in decided.steps:
         assert any(one.step == step for one in allowed), "each step is a candidate that may serve"
     if decided.reason == "explicit-model":
