@@ -7,12 +7,12 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
+from app.core.policy import ROUTELLM
 from app.settings.backends import Ollama
 from app.settings.config import GatewayConfig
 from app.settings.problems import Problem, suggestion
 
 _CLOUD = re.compile(r"(?:-|:)cloud\Z")
-_ROUTELLM = re.compile(r"router-[\w.]+-\d(?:\.\d+)?\Z")
 
 
 def cross_checks(config: GatewayConfig) -> Iterator[Problem]:
@@ -20,6 +20,7 @@ def cross_checks(config: GatewayConfig) -> Iterator[Problem]:
     yield from _secrets(config)
     yield from _tiers(config)
     yield from _tier_names(config)
+    yield from _rules(config)
     yield from _hosts(config)
     yield from _cloud(config)
     yield from _embeddings(config)
@@ -68,10 +69,33 @@ def _tier_names(config: GatewayConfig) -> Iterator[Problem]:
     for name in _twice(tier.name for tier in config.tiers):
         yield Problem(("tiers",), f"two tiers are named '{name}'")
     for index, tier in enumerate(config.tiers):
-        if tier.name == "auto" or _ROUTELLM.match(tier.name):
+        if tier.name == "auto" or ROUTELLM.match(tier.name):
             yield Problem(("tiers", index, "name"), f"'{tier.name}' asks for routing; take another name")
         if tier.name in models:
             yield Problem(("tiers", index, "name"), f"'{tier.name}' is also a model's id; take another name")
+
+
+def _rules(config: GatewayConfig) -> Iterator[Problem]:
+    rules, local = config.routing.rules, _local_tiers(config)
+    for name in _twice(rule.name for rule in rules):
+        yield Problem(("routing", "rules"), f"two rules are named '{name}'")
+    for index, rule in enumerate(rules):
+        at, tier = ("routing", "rules", index), rule.then.tier
+        tiers, keys = [one.name for one in config.tiers], [key.name for key in config.keys]
+        if tier is not None and tier not in tiers:
+            yield Problem((*at, "then", "tier"), f"there is no tier '{tier}'{suggestion(tier, tiers)}")
+        elif rule.then.local_only and tier is not None and tier not in local:
+            yield Problem((*at, "then"), f"the tier '{tier}' has no local backend, so it cannot be local-only")
+        if rule.then.local_only and not local:
+            yield Problem((*at, "then", "local_only"), "no backend of a tier is in zone local, so all would be refused")
+        for key in rule.when.key or ():
+            if key not in keys:
+                yield Problem((*at, "when", "key"), f"there is no key '{key}'{suggestion(key, keys)}")
+
+
+def _local_tiers(config: GatewayConfig) -> set[str]:
+    zones = {spec.name: spec.zone for spec in config.backend_specs()}
+    return {tier for name, tier in config.tier_of().items() if zones.get(name) == "local"}
 
 
 def _hosts(config: GatewayConfig) -> Iterator[Problem]:

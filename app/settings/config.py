@@ -8,11 +8,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from app.core import prices, types
+from app.core import prices, rules, types
 from app.core.baseline import Baseline as CoreBaseline
 from app.settings.backends import Backend
 from app.settings.baseline import Baseline
 from app.settings.fields import Duration, EnvName, Model, ModelId, Name
+from app.settings.rules import Rule
 
 DEFAULT_SHARE = 0.05
 ONLY_TIER = "slm"  # a config with one backend and no tiers: small first, so that is what it is
@@ -58,6 +59,7 @@ class Routing(Model):
     unknown_models: Literal["route", "reject"] = "route"
     default_tier: str | None = None
     local_only: bool = False
+    rules: tuple[Rule, ...] = ()
 
     @model_validator(mode="before")
     @classmethod
@@ -120,6 +122,10 @@ class GatewayConfig(Model):
     def default_tier(self) -> str:
         """The tier that serves when scoring fails."""
         return self.routing.default_tier or self.tiers[0].name
+
+    def rules(self) -> tuple[rules.Rule, ...]:
+        """In their order, compiled."""
+        return tuple(rule.to_core() for rule in self.routing.rules)
 
     def backend_specs(self) -> tuple[types.BackendSpec, ...]:
         return tuple(backend.spec(name) for name, backend in self.backends.items())

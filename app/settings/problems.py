@@ -17,6 +17,7 @@ from pydantic_core import ErrorDetails
 from app.settings.backends import Ollama
 from app.settings.config import ClientKey, GatewayConfig
 from app.settings.document import Path
+from app.settings.rules import WORD
 from app.settings.shape import places
 
 _SECRET = re.compile(r"(?:^|_)(?:key|token|secret|password|passwd|apikey|authorization|bearer)s?$", re.IGNORECASE)
@@ -117,4 +118,4 @@ def _holds(node: Any, key: int | str) -> bool:
 
 
 def _is_tag(node: Any, key: int | str) -> bool:
-    return key == "[key]" or (isinstance(node, dict) and node.get("kind") == key)
+    return key in ("[key]", WORD) or (isinstance(node, dict) and node.get("kind") == key)
