@@ -130,7 +130,8 @@ async def _decision(site: Site, request: Request) -> dict[str, Any]:
     chat: ChatRequest = incoming.parse("chat", await incoming.body(headers, request.receive, live.max_body))
     gateway = live.gateway
     plan = gateway.decide(chat, caller)
-    first = gateway.posts[plan.steps[0].backend].backend.spec
+    post = gateway.posts[plan.steps[0].backend]
+    first = post.backend.spec
     score, contributions = gateway.explain(chat)
     return {
         "tier": plan.steps[0].tier,
@@ -139,6 +140,9 @@ async def _decision(site: Site, request: Request) -> dict[str, Any]:
         "score": score,  # shown even where it did not decide
         "threshold": gateway.routing.threshold if plan.threshold is None else plan.threshold,
         "reason": plan.reason,
+        "rule": plan.rule,
+        "estimate": round(chat.estimated_tokens() * post.candidate().token_rate),  # prompt tokens at that backend
+        "needs": sorted(chat.needs),
         "fallbacks": [step.backend for step in plan.steps[1:]],
         "router": f"{gateway.router.name} {gateway.router.version}",
         "contributions": [{"feature": name, "value": value} for name, value in contributions],

@@ -1,7 +1,8 @@
 """`smallfirst route`: where would this request go, and why? The decision alone; no model is asked.
 
 Backends are taken as the config and the tables of their kinds state them (nothing is probed), so what only a
-probe teaches, such as a context window, is unknown here.
+probe teaches, such as a context window, is unknown here. Nobody's key asks, without headers, so rules about keys
+and headers do not hold.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def decide(request: ChatRequest, caller: Caller, config: GatewayConfig, router: 
     wish = policy.intent(request, caller, view)
     score = router.score(request) if wish.open else None
     plan = policy.plan(request, caller, wish, score, view)
-    return _shown(plan, view, router.explain(request) if score else [])
+    return _shown(request, plan, view, router.explain(request) if score else [])
 
 
 def _view(config: GatewayConfig, router: Router) -> View:
@@ -97,10 +98,11 @@ def _view(config: GatewayConfig, router: Router) -> View:
         threshold=threshold,
         default_tier=config.default_tier,
         unknown_models=config.routing.unknown_models,
+        rules=config.rules(),
     )
 
 
-def _shown(plan: Plan, view: View, contributions: list[tuple[str, float]]) -> dict[str, Any]:
+def _shown(request: ChatRequest, plan: Plan, view: View, contributions: list[tuple[str, float]]) -> dict[str, Any]:
     models = {one.step.backend: one.model for one in view.candidates}
     first, *others = plan.steps
     strongest = sorted(contributions, key=lambda one: -abs(one[1]))[:TOP]
@@ -111,16 +113,23 @@ def _shown(plan: Plan, view: View, contributions: list[tuple[str, float]]) -> di
         "score": plan.score,
         "threshold": plan.threshold,
         "reason": plan.reason,
+        "rule": plan.rule,
+        "estimate": request.estimated_tokens(),
+        "needs": sorted(request.needs),
         "fallbacks": [step.backend for step in others],
         "contributions": [{"name": name, "value": round(value, 4)} for name, value in strongest],
     }
 
 
 def _told(decision: dict[str, Any], source: str) -> str:
-    lines = [f"{decision['tier']}: {decision['model']} on {decision['backend']} (reason: {decision['reason']})"]
+    reason, rule, needs = decision["reason"], decision["rule"], decision["needs"]
+    by = f", rule: {rule}" if rule else ""
+    lines = [f"{decision['tier']}: {decision['model']} on {decision['backend']} (reason: {reason}{by})"]
     if decision["score"] is not None:
         sign = ">=" if decision["score"] >= decision["threshold"] else "<"
         lines.append(f"score {decision['score']:.4f} {sign} threshold {decision['threshold']:.4f}")
+    asks = f", asks for {', '.join(needs)}" if needs else ""
+    lines.append(f"about {decision['estimate']} prompt tokens{asks}")
     lines += [f"  {one['value']:+.3f}  {one['name']}" for one in decision["contributions"]]
     if decision["fallbacks"]:
         lines.append(f"if it fails: {', '.join(decision['fallbacks'])}")

@@ -188,6 +188,9 @@ async def test_route(rig: Rig) -> None:
         "score": 0.1,
         "threshold": 0.5,
         "reason": "score",
+        "rule": None,
+        "estimate": 7,
+        "needs": [],
         "fallbacks": ["large"],
         "router": "fake 1",
         "contributions": [{"feature": "bias", "value": -1.5}, {"feature": "length", "value": 0.25}],
@@ -200,6 +203,24 @@ async def test_route_shows_the_score_it_did_not_need(rig: Rig) -> None:
     """An explicit wish decides, and the score is shown all the same."""
     body = (await route(rig, model="llm")).json()
     assert (body["tier"], body["reason"], body["score"]) == ("llm", "explicit-tier", 0.1)
+
+
+async def test_route_shows_what_is_asked() -> None:
+    """Capabilities and size: what may move a request from one backend to another."""
+    rig = two_tiers(large=FakeBackend("large", has=("tools", "tool_choice.named")))
+    tool = {"type": "function", "function": {"name": "f"}}
+    body = (await route(rig, tools=[tool], tool_choice="required")).json()
+    assert (body["needs"], body["reason"]) == (["tool_choice.named", "tools"], "capability")
+    longer = (await route(rig, messages=[{"role": "user", "content": "word " * 1000}])).json()
+    assert longer["estimate"] > 1000 > body["estimate"]
+
+
+@pytest.mark.parametrize("name", ["mf", "bert", "sw_ranking", "causal_llm", "random", "default", "linear", "my-own"])
+async def test_route_by_routellms_names(rig: Rig, name: str) -> None:
+    """A client of RouteLLM names a router of its own; the one loaded here scores at the client's threshold."""
+    low, high = [(await route(rig, model=f"router-{name}-{threshold}")).json() for threshold in ("0.05", "0.11593")]
+    assert (low["tier"], low["threshold"], low["reason"]) == ("llm", 0.05, "score")
+    assert (high["tier"], high["threshold"], high["reason"]) == ("slm", 0.11593, "score")
 
 
 async def test_route_without_a_router() -> None:

@@ -43,6 +43,43 @@ def test_what_a_backend_lacks_decides(smallfirst: Run) -> None:
     assert (decision["tier"], decision["reason"], decision["fallbacks"]) == ("llm", "capability", [])
 
 
+RULES = """
+backends:
+  small: {kind: ollama, zone: local, base_url: "http://127.0.0.1:11434", model: "qwen3:4b", price: unpriced}
+  large: {kind: openai, zone: remote, base_url: "http://127.0.0.1:8000", model: large, price: unpriced}
+tiers: [{name: slm, backends: [small]}, {name: llm, backends: [large]}]
+routing:
+  rules:
+    - {name: ids, when: {content: [id-card]}, then: {local_only: true}}
+    - {name: proofs, when: {content: [{regex: 证明}]}, then: {tier: llm}}
+"""
+
+
+def test_rules_are_named(smallfirst: Run) -> None:
+    """Which one chose the tier, or keeps the request local; and what else the decision saw."""
+    Path("g.yaml").write_text(RULES, encoding="utf-8")
+    kept = json.loads(smallfirst("route", "--config", "g.yaml", "--json", "证明：11010519491231002X").out)
+    assert (kept["backend"], kept["reason"], kept["rule"], kept["fallbacks"]) == ("small", "local-only", "ids", [])
+    assert kept["estimate"] > 10
+    assert kept["needs"] == []
+    told = smallfirst("route", "--config", "g.yaml", "证明根号2是无理数").out
+    assert told.startswith("llm: large on large (reason: rule, rule: proofs)\nabout ")
+    free = json.loads(smallfirst("route", "--config", "g.yaml", "--json", "hi").out)
+    assert (free["reason"], free["rule"]) == ("score", None)
+
+
+def test_a_conflict_names_the_rule(smallfirst: Run) -> None:
+    """Asking for the remote tier with an ID card in the text is refused, and the cure is told."""
+    Path("g.yaml").write_text(RULES, encoding="utf-8")
+    body = {"model": "llm", "messages": [{"role": "user", "content": "11010519491231002X"}]}
+    Path("r.json").write_text(json.dumps(body))
+    result = smallfirst("route", "--config", "g.yaml", "--request", "r.json", "--json")
+    error = json.loads(result.out)["error"]
+    assert (result.code, error["status"], error["code"]) == (1, 400, "local_only_conflict")
+    assert "by the rule 'ids'" in error["message"]
+    assert "or 'auto'" in error["message"]
+
+
 def test_a_refusal_is_told_as_the_api_tells_it(smallfirst: Run) -> None:
     """A body the gateway would answer with a 400 exits 1 with that message."""
     Path("r.json").write_text('{"messages": []}')
