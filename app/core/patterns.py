@@ -49,7 +49,8 @@ _NORTH_AMERICAN = _shape(
     r"(?<!\d)(?<!\d[.-])(?:\+?1[ .-]?)?(?:\([2-9]\d\d\)[ .-]?|[2-9]\d\d[ .-])[2-9]\d\d[ .-]\d{4}(?![\d-])"
 )
 _EMAIL = re.compile(r"[\w%+-]@(?:[\w-]{1,63}\.){1,8}[^\W\d_]{2}")
-_IBAN = _shape(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d\d(?:[ -]?[A-Za-z0-9]){11,30}")
+# Looked for from its check digits on, which are rarer than letters: the country stands before them.
+_IBAN = _shape(r"[0-9](?<=[A-Za-z]{2}.)(?<![A-Za-z0-9]...)\d(?:[ -]?[A-Za-z0-9]){11,30}")
 
 
 def _numbers(text: str) -> str:
@@ -57,11 +58,11 @@ def _numbers(text: str) -> str:
     return "\n".join([text[max(0, found.start() - 2) : found.end()] for found in _NUMBER.finditer(text)])
 
 
-def _candidates(shape: re.Pattern[str], text: str) -> Iterator[str]:
-    """Whatever has the shape, also what overlaps: a number beside another must not hide it."""
+def _candidates(shape: re.Pattern[str], text: str, before: int = 0) -> Iterator[str]:
+    """Whatever has the shape, with characters before it, also what overlaps: one number must not hide another."""
     found = shape.search(text)
     while found:
-        yield found[0]
+        yield text[found.start() - before : found.end()]
         found = shape.search(text, found.start() + 1)
 
 
@@ -115,7 +116,7 @@ def _has_phone(text: str) -> bool:
 
 
 def _has_iban(text: str) -> bool:
-    return any(map(_is_iban, _candidates(_IBAN, text)))
+    return any(map(_is_iban, _candidates(_IBAN, text, before=2)))
 
 
 PATTERNS: Mapping[PatternName, Callable[[str], bool]] = {

@@ -121,7 +121,8 @@ def _was_sent(name: str, wanted: re.Pattern[str], caller: Caller) -> bool:
 def _speaks_of(rule: Rule, text: _Text) -> bool:
     if any(has(text.folded) for has in rule.patterns):
         return True
-    return any(regex.search(text.plain) or regex.search(text.folded) for regex in rule.regexes)
+    spellings = dict.fromkeys((text.plain, text.folded)) if rule.regexes else ()
+    return any(regex.search(spelling) for regex in rule.regexes for spelling in spellings)
 
 
 # --- text ---------------------------------------------------------------------------------------------------
