@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 EVERYTHING = frozenset(
-    {"errors", "core", "ports", "settings", "routers", "backends", "telemetry", "gateway", "api", "main"}
+    {"errors", "core", "ports", "settings", "routers", "backends", "stores", "telemetry", "gateway", "api", "main"}
 )
 
 
@@ -37,6 +37,7 @@ TABLE = {
     "routers": room("ports core errors", "numpy"),
     "backends": room("ports core errors", "aiohttp yarl httpx orjson uvicorn"),  # uvicorn serves the shipped fake
     "telemetry": room("ports core errors", "prometheus_client orjson"),
+    "stores": room("ports core errors"),
     "gateway": room("ports core errors"),
     "api": room("gateway core errors", "fastapi starlette orjson"),
     "main": Room(EVERYTHING, frozenset({"uvicorn", "uvloop"})),
@@ -46,7 +47,7 @@ TABLE = {
     ),
     "router_models": room("core errors", "numpy sklearn scipy matplotlib"),
 }
-ONE_FILE_A_ROOM = frozenset({"aiohttp", "yarl", "httpx", "prometheus_client", "yaml", "uvicorn"})
+ONE_FILE_A_ROOM = frozenset({"sqlite3", "aiohttp", "yarl", "httpx", "prometheus_client", "yaml", "uvicorn"})
 SCORING = frozenset({"app/core/features.py", "app/core/linear.py"})  # the files of core that compute with numpy
 CORE_STDLIB = frozenset(
     {"__future__", "array", "bisect", "collections", "dataclasses", "enum", "functools", "itertools", "math"}

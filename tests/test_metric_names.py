@@ -37,6 +37,8 @@ TABLE = {
     "config_reloads_total": ("counter", {"result"}),
     "router_failures_total": ("counter", set()),
     "log_lines_dropped_total": ("counter", set()),
+    "records_dropped_total": ("counter", set()),
+    "truncated_prompts_total": ("counter", {"backend"}),
     "baseline_cost_usd_total": ("counter", {"baseline"}),
     "build_info": ("gauge", {"version", "router"}),
 }

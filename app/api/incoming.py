@@ -56,7 +56,12 @@ def caller(headers: RawHeaders, live: Live, request_id: str, now: float) -> Call
         tier=tier.decode("latin-1") if tier is not None else None,
         deadline=_deadline(headers, now),
         session=_session(headers),
+        headers=_asked(headers, live.rule_headers) if live.rule_headers else (),
     )
+
+
+def _asked(headers: RawHeaders, names: tuple[bytes, ...]) -> tuple[tuple[str, str], ...]:
+    return tuple((name.decode(), headers[name].decode("latin-1")) for name in names if name in headers)
 
 
 def _local_only(headers: RawHeaders) -> bool:

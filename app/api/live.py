@@ -12,12 +12,13 @@ from app.gateway import Gateway
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """Everything a reload replaces. `loopback` is how the server is bound, which no reload changes."""
+    """Everything a reload replaces. `rule_headers` are those that rules ask about, in lower case."""
 
     gateway: Gateway
     keys: Keyring
     max_body: int
     local_only: bool = False
+    rule_headers: tuple[bytes, ...] = ()
 
 
 @dataclass(slots=True)

@@ -85,6 +85,10 @@ class Features:
     counters: list[float]
     buckets: list[int]
 
+    def packed(self) -> bytes:
+        """Little-endian: all counters as float32, then the buckets as uint32."""
+        return np.array(self.counters, "<f4").tobytes() + np.array(self.buckets, "<u4").tobytes()
+
 
 def features(body: Mapping[str, Any]) -> Features:
     """The features of a parsed request body, whatever it holds."""

@@ -84,7 +84,14 @@ def plan(request: ChatRequest, caller: Caller, wish: Intent, score: Score | None
     ordered = sorted(left, key=lambda one: (one.state == "down", one.step.tier != preferred))
     value = score.value if score else None
     rule = wish.ruling.rule if reason == "rule" else wish.ruling.keeps_local
-    return Plan(tuple(one.step for one in ordered), reason, value, wish.threshold if wish.open else None, rule)
+    return Plan(
+        steps=tuple(one.step for one in ordered),
+        reason=reason,
+        score=value,
+        threshold=wish.threshold if wish.open else None,
+        rule=rule,
+        local_only=caller.local_only or wish.local_only,
+    )
 
 
 def _wished_tier(tier: str | None, view: View) -> str | None:

@@ -146,6 +146,7 @@ class Plan:
     """What was decided and why; steps in the order they may be tried (never empty).
 
     `rule` names the rule of the config that chose the tier (reason "rule"), else the one that keeps it local.
+    `local_only` whoever said it.
     """
 
     steps: tuple[Step, ...]
@@ -153,6 +154,7 @@ class Plan:
     score: float | None = None
     threshold: float | None = None
     rule: str | None = None
+    local_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,6 +308,7 @@ class Record:
     needs: frozenset[Capability] = frozenset()
     estimate: int | None = None
     truncated: bool = False
+    rule: str | None = None  # of the config
     why: tuple[tuple[str, float], ...] = ()
     router: str = ""  # name and version of the artifact that scored
     baseline_nano: int | None = None

@@ -12,12 +12,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from app.core import policy
 from app.core.cascade import cascade
 from app.core.chat import ChatRequest
+from app.core.rules import Rule, judge
+from app.core.sessions import LocalSessions
 from app.core.types import Answered, Attempt, Caller, Facts, Failed, Outcome, Plan, Score, Served, Step, View
 from app.errors import (
     GatewayError,
@@ -37,6 +39,7 @@ from app.gateway.story import Story
 from app.gateway.watch import Watch
 from app.ports import Observer, Router
 
+RATE_STEPS = 20  # a learned token rate is used in steps of a twentieth: each step makes a new view
 _RETRY_HELPS = (Saturated, UpstreamLoading, UpstreamRateLimited)
 
 
@@ -48,6 +51,7 @@ class Routing:
     threshold: float
     default_tier: str
     unknown_models: Literal["route", "reject"] = "route"
+    rules: tuple[Rule, ...] = ()
 
 
 class Gateway:
@@ -63,6 +67,7 @@ class Gateway:
         on_router_failure: Callable[[Exception], None],
         embeddings: Post | None = None,
         books: Books | None = None,
+        sessions: LocalSessions | None = None,
     ) -> None:
         self.posts: Mapping[str, Post] = {post.backend.spec.name: post for post in posts}
         self.embeddings = embeddings
@@ -72,8 +77,9 @@ class Gateway:
         self._now = now
         self._on_router_failure = on_router_failure
         self._books = books or Books()
+        self._sessions = LocalSessions() if sessions is None else sessions
         self._routed = tuple(post for post in self.posts.values() if post.tier in routing.tiers)
-        self._view: tuple[list[Facts], View] | None = None
+        self._view: tuple[list[Facts], list[int], View] | None = None
 
     def all_posts(self) -> list[Post]:
         """The routed ones, cheapest tier first, and the embedding backend."""
@@ -82,11 +88,12 @@ class Gateway:
     # --- decide -----------------------------------------------------------------------------------------
 
     def view(self) -> View:
-        """Made anew only when a probe has replaced the facts of a backend."""
+        """Made anew only when a probe has replaced the facts of a backend, or a learned rate has moved by a step."""
         facts = [post.backend.facts for post in self._routed]
-        if self._view is None or self._view[0] != facts:
-            self._view = (facts, self._fresh_view())
-        return self._view[1]
+        rates = [int(post.rate.value * RATE_STEPS) for post in self._routed]
+        if self._view is None or self._view[0] != facts or self._view[1] != rates:
+            self._view = (facts, rates, self._fresh_view())
+        return self._view[2]
 
     def _fresh_view(self) -> View:
         routing = self.routing
@@ -96,11 +103,14 @@ class Gateway:
             threshold=routing.threshold,
             default_tier=routing.default_tier,
             unknown_models=routing.unknown_models,
+            rules=routing.rules,
         )
 
     def begin(self, request: ChatRequest, caller: Caller) -> Story:
         """Decide. Raises a settled GatewayError when no backend may serve the request."""
         story = self._story(request, caller)
+        if self._sessions.is_local(caller.key, caller.session):
+            story.caller = caller = replace(caller, local_only=True)
         try:
             story.plan = (
                 self._embedding_plan(request, caller) if request.api == "embedding" else self._plan(request, story)
@@ -108,6 +118,8 @@ class Gateway:
         except Exception as error:
             story.fail(_known(error))
             raise
+        if story.plan.local_only:
+            self._sessions.mark(caller.key, caller.session)
         return story
 
     def refuse(self, caller: Caller, error: GatewayError) -> None:
@@ -118,7 +130,9 @@ class Gateway:
         return Story(request, caller, self._observers, self._now, self._books)
 
     def decide(self, request: ChatRequest, caller: Caller) -> Plan:
-        """The plan alone, nothing counted: for `/v1/route`."""
+        """The plan alone, nothing counted or remembered: for `/v1/route`."""
+        if self._sessions.is_local(caller.key, caller.session):
+            caller = replace(caller, local_only=True)
         return self._plan(request, Story(request, caller, (), self._now, self._books))
 
     def explain(self, request: ChatRequest) -> tuple[float | None, list[tuple[str, float]]]:
@@ -158,7 +172,9 @@ class Gateway:
                 code="embeddings_not_configured",
             )
         spec = post.backend.spec
-        if caller.local_only and spec.zone != "local":
+        ruling = judge(self.routing.rules, request, caller)
+        local_only = caller.local_only or ruling.keeps_local is not None
+        if local_only and spec.zone != "local":
             raise InvalidRequest(
                 "This request is local-only, but the embedding backend is remote. Configure a local one.",
                 code="local_only_conflict",
@@ -172,7 +188,7 @@ class Gateway:
                 param="input",
                 code="unsupported_capability",
             )
-        return Plan((Step(spec.name, post.tier),), "explicit-model")
+        return Plan((Step(spec.name, post.tier),), "explicit-model", rule=ruling.keeps_local, local_only=local_only)
 
     # --- perform ----------------------------------------------------------------------------------------
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from app.core.chat import ChatRequest
-from app.core.types import Attempt, Caller, Plan, Receipt, Record
+from app.core.tokens import TokenRate, is_truncated
+from app.core.types import Attempt, Caller, Capability, Plan, Receipt, Record, Usage
 from app.errors import ClientFault, GatewayError, OurFault, UpstreamRejected
 from app.gateway.books import Books
 from app.ports import Observer
+
+UNREAD: frozenset[Capability] = frozenset({"vision", "vision_url", "audio", "token_prompt"})  # not in our estimate
 
 
 class Story:
@@ -23,6 +26,7 @@ class Story:
         "attempt",
         "caller",
         "classify",
+        "estimate",
         "first_token",
         "model",
         "pieces",
@@ -32,6 +36,7 @@ class Story:
         "router",
         "started",
         "trail",
+        "truncated",
         "utc",
         "waited",
         "why",
@@ -59,6 +64,8 @@ class Story:
         self.classify: float | None = None
         self.why: tuple[tuple[str, float], ...] = ()
         self.router = ""
+        self.estimate: int | None = None
+        self.truncated = False
         self.first_token: float | None = None
         self.pieces = 0
         self.waited = 0.0  # seconds for slots and backends until the first token
@@ -74,10 +81,26 @@ class Story:
         return f"fallback:{self.trail[-2][1]}"
 
     @property
+    def local_only(self) -> bool:
+        """Whoever said it: header, key, config, session or a rule."""
+        return self.caller.local_only or (self.plan is not None and self.plan.local_only)
+
+    @property
     def baseline_nano(self) -> int | None:
         """What it would have cost without routing; None unless it was served, and priced by tokens there."""
         receipt = self.receipts[-1] if self.receipts else None
         return self._books.baseline_nano(self.request, self.plan, receipt)
+
+    def compare(self, usage: Usage, rate: TokenRate) -> None:
+        """What a backend counted against what was expected of it: a prompt that was cut shows here, and only here."""
+        request = self.request
+        if request is None or usage.estimated or request.needs & UNREAD:
+            return
+        raw = request.estimated_tokens()
+        self.estimate = rate.of(raw)
+        self.truncated = is_truncated(self.estimate, usage.input)
+        if not self.truncated:
+            rate.learn(raw, usage)
 
     def settle(self, outcome: str, status: int = 200, error: GatewayError | None = None) -> None:
         """Tell the observers how it ended; later calls change nothing."""
@@ -102,7 +125,7 @@ class Story:
             api=request.api if request else "chat",
             stream=request.stream if request else False,
             key=caller.key,
-            local_only=caller.local_only,
+            local_only=self.local_only,
             tier=step.tier if step else None,
             backend=step.backend if step else None,
             model=self.model,
@@ -122,9 +145,14 @@ class Story:
             at=self.at,
             session=caller.session,
             needs=request.needs if request else frozenset(),
+            rule=plan.rule if plan else None,
             why=self.why,
             router=self.router,
             baseline_nano=self.baseline_nano if outcome == "ok" else None,
+            estimate=self.estimate,
+            truncated=self.truncated,
+            text=self._books.text(request, self.local_only) if request else None,
+            vector=self._books.vector(request) if request else None,
         )
 
 

@@ -11,6 +11,8 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import IO
 
 from app import __version__
@@ -23,7 +25,8 @@ from app.main.money import Money
 from app.main.reload import Reloader
 from app.main.snapshot import snapshot
 from app.ports import Clock, Observer
-from app.settings import Source
+from app.settings import GatewayConfig, Source
+from app.stores import Keeping, SqliteRecords
 from app.telemetry.logs import JsonLog
 from app.telemetry.metrics import Metrics
 
@@ -52,8 +55,8 @@ async def application(
     clock = clock or SystemClock()
     metrics, lines = Metrics(__version__), JsonLog(log, time.time)
     everyone: list[Observer] = [metrics, lines, *observers]
-    keep = Keep(metrics, lines, Money(clock, everyone))
-    everyone.append(keep.money)
+    keep = Keep(metrics, lines, Money(clock, everyone), _records(loaded.config, clock, lines))
+    everyone += [keep.money, *([keep.records] if keep.records else [])]
     for warning in loaded.warnings:
         keep.log.event("config-warning", message=warning)
     probes = Probes(clock, lambda backend, facts: keep.money.sample(backend, facts.replicas), keep.on_state)
@@ -62,9 +65,7 @@ async def application(
             build(loaded.config, source.environ, keep, everyone),
             loopback=loaded.config.server.loopback,
             now=keep.now,
-            render_metrics=lambda: keep.metrics.render(
-                snapshot(site.live.gateway, reloader.llm_share, keep.log.dropped)
-            ),
+            render_metrics=lambda: keep.metrics.render(snapshot(site.live.gateway, reloader.llm_share, keep)),
             id_prefix=f"req-{secrets.token_hex(4)}-",
         )
         reloader = Reloader(source, loaded.config, site, keep, everyone, probes)
@@ -77,6 +78,20 @@ async def application(
         await probes.stop()
         keep.money.close()
         await keep.close()
+
+
+def _records(config: GatewayConfig, clock: Clock, log: JsonLog) -> SqliteRecords | None:
+    """Raises ConfigError if the file cannot be used."""
+    wanted = config.records
+    if wanted is None:
+        return None
+    loop = asyncio.get_running_loop()
+    keeping = Keeping(Path(wanted.path), wanted.keep_days, wanted.max_mb, wanted.store_text, wanted.store_local_text)
+
+    def tell(problem: str) -> None:  # in the writing thread
+        loop.call_soon_threadsafe(partial(log.event, "records", problem=problem))
+
+    return SqliteRecords(keeping, clock.utc, tell)
 
 
 class SystemClock:

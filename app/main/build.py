@@ -34,16 +34,24 @@ def build(config: GatewayConfig, environ: Environ, keep: Keep, observers: Sequen
         keep.now,
         keep.on_router_failure,
         embeddings=embeddings,
-        books=Books(keep.money.clock.utc, keep.money.by_tokens),
+        books=_books(config, keep),
+        sessions=keep.sessions,
     )
-    return Live(gateway, _keyring(config, environ), int(config.server.max_body_mb * 1e6), config.routing.local_only)
+    return Live(
+        gateway,
+        _keyring(config, environ),
+        int(config.server.max_body_mb * 1e6),
+        config.routing.local_only,
+        tuple({name.encode() for rule in gateway.routing.rules for name, _ in rule.headers}),
+    )
 
 
 def _post(config: GatewayConfig, environ: Environ, keep: Keep, name: str, tier: str) -> Post:
     chosen = config.backends[name]
     backend = keep.backend(chosen.spec(name), chosen, environ)
     price = chosen.price.to_core()
-    return Post(backend, tier, keep.slots.lane(backend.spec), price, keep.money.meter(backend.spec, tier, price))
+    meter = keep.money.meter(backend.spec, tier, price)
+    return Post(backend, tier, keep.slots.lane(backend.spec), price, meter, keep.rate(backend.spec))
 
 
 def _embeddings(config: GatewayConfig, environ: Environ, keep: Keep) -> Post | None:
@@ -55,7 +63,19 @@ def _embeddings(config: GatewayConfig, environ: Environ, keep: Keep) -> Post | N
     spec = chosen.spec(wanted.backend)
     backend = keep.backend(replace(spec, model=wanted.model, host=spec.identity), chosen, environ)
     price = chosen.price.to_core()
-    return Post(backend, EMBEDDINGS, keep.slots.lane(spec), price, keep.money.meter(spec, EMBEDDINGS, price))
+    meter = keep.money.meter(spec, EMBEDDINGS, price)
+    return Post(backend, EMBEDDINGS, keep.slots.lane(spec), price, meter, keep.rate(backend.spec))
+
+
+def _books(config: GatewayConfig, keep: Keep) -> Books:
+    wanted = config.records if keep.records is not None else None
+    return Books(
+        utc=keep.money.clock.utc,
+        baseline=keep.money.by_tokens,
+        keep_text=wanted is not None and wanted.store_text,
+        keep_local_text=wanted is not None and wanted.store_local_text,
+        keep_vector=wanted is not None and wanted.store_features,
+    )
 
 
 def _routing(config: GatewayConfig, router: Router) -> Routing:
@@ -69,6 +89,7 @@ def _routing(config: GatewayConfig, router: Router) -> Routing:
         threshold=threshold,
         default_tier=config.default_tier,
         unknown_models=routing.unknown_models,
+        rules=tuple(rule.to_core() for rule in routing.rules),
     )
 
 

@@ -15,12 +15,15 @@ from dataclasses import dataclass, field, replace
 from app import settings
 from app.backends.http_client import HttpClient
 from app.backends.openai_http import OpenAIBackend
+from app.core.sessions import LocalSessions
+from app.core.tokens import TokenRate
 from app.core.types import BackendSpec, Facts
 from app.gateway import Gateway, Slots
 from app.main.money import Money
 from app.main.wire import Wired, start_fake, wire
 from app.ports import Backend, Router
 from app.routers import load_router
+from app.stores import SqliteRecords
 from app.telemetry.logs import JsonLog
 from app.telemetry.metrics import Metrics
 
@@ -32,7 +35,10 @@ class Keep:
     metrics: Metrics
     log: JsonLog
     money: Money
+    records: SqliteRecords | None = None
     slots: Slots = field(default_factory=Slots)
+    sessions: LocalSessions = field(default_factory=LocalSessions)
+    rates: dict[str, TokenRate] = field(default_factory=dict)
     clients: dict[tuple[bool, float], HttpClient] = field(default_factory=dict)
     wired: dict[object, Wired] = field(default_factory=dict)
     routers: dict[str, Router] = field(default_factory=dict)
@@ -77,12 +83,18 @@ class Keep:
         where = [f"{frame.filename.rpartition('/app/')[2]}:{frame.lineno} {frame.name}" for frame in frames]
         self.log.event("bug", request_id=request_id, error=type(error).__name__, where=where)
 
+    def rate(self, spec: BackendSpec) -> TokenRate:
+        """How this model at this place counts tokens, as far as that was learned."""
+        return self.rates.setdefault(f"{spec.base_url}|{spec.model}", TokenRate())
+
     async def close(self) -> None:
         for client in self.clients.values():
             await client.aclose()
         for fake in self.fakes:
             fake.cancel()
         await asyncio.gather(*self.fakes, return_exceptions=True)
+        if self.records is not None:
+            await asyncio.to_thread(self.records.close)
         self.log.flush()
 
     def _client(self, spec: BackendSpec) -> HttpClient:

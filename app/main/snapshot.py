@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from app.core.prices import kinds
 from app.gateway import Gateway, Post
+from app.main.keep import Keep
 from app.telemetry.metrics import BackendNow, LaneNow, Now
 
 
-def snapshot(gateway: Gateway, llm_share: float | None, log_dropped: int) -> Now:
+def snapshot(gateway: Gateway, llm_share: float | None, keep: Keep) -> Now:
     """`llm_share` None: the threshold is fixed by the config."""
     posts = gateway.all_posts()
     lanes: dict[int, LaneNow] = {}
@@ -24,7 +25,8 @@ def snapshot(gateway: Gateway, llm_share: float | None, log_dropped: int) -> Now
         llm_share=llm_share,
         lanes=tuple(lanes.values()),
         backends=tuple(backends.values()),
-        log_dropped=log_dropped,
+        log_dropped=keep.log.dropped,
+        records_dropped=keep.records.dropped if keep.records else 0,
     )
 
 

@@ -85,13 +85,22 @@ class State(Model):
 
 
 class Records(Model):
-    """Part of the agreed shape; this version keeps no records yet and warns that it does not."""
+    """What is kept of each request, and for how long. Text and feature vectors only if they are asked for; text of
+    local-only requests only with a yes of its own."""
 
     kind: Literal["sqlite"] = "sqlite"
-    path: str = "data/records.db"
+    path: Annotated[str, Field(min_length=1)] = "data/records.db"
     store_text: bool = False
-    keep_days: Annotated[int, Field(gt=0)] = 30
-    max_mb: Annotated[int, Field(gt=0)] = 500
+    store_local_text: bool = False
+    store_features: bool = False
+    keep_days: Annotated[float, Field(gt=0)] = 30
+    max_mb: Annotated[float, Field(gt=0)] = 500
+
+    @model_validator(mode="after")
+    def _local_text_is_text(self) -> Records:
+        if self.store_local_text and not self.store_text:
+            raise ValueError("store_local_text needs store_text: true")
+        return self
 
 
 class GatewayConfig(Model):

@@ -88,8 +88,6 @@ def _warnings(config: GatewayConfig, given: Overridden, environ: Mapping[str, st
     for name, near in given.unknown.items():
         if name not in named:
             yield f"{name}: no such setting, ignored" + (f"; did you mean {near}?" if near else "")
-    if config.records is not None:
-        yield "records: this version keeps none yet, so this section has no effect"
     if any(key.weight != 1 for key in config.keys):
         yield "keys: weight has no effect yet, the queue is first in, first out"
     used = set(config.tier_of()) | ({config.embeddings.backend} if config.embeddings else set())

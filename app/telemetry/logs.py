@@ -56,6 +56,7 @@ class JsonLog:
                 "final_reason": record.final_reason and clamp(record.final_reason, closed.FINAL_REASONS),
                 "score": record.score,
                 "threshold": record.threshold,
+                "rule": record.rule and record.rule[:_NAME],
                 "why": {name[:_NAME]: round(part, 3) for name, part in record.why},
                 "router": record.router[:_NAME],
                 "needs": sorted(record.needs),

@@ -65,6 +65,7 @@ class Now:
     lanes: tuple[LaneNow, ...] = ()
     backends: tuple[BackendNow, ...] = ()
     log_dropped: int = 0
+    records_dropped: int = 0
 
 
 class Histogram:
@@ -115,6 +116,7 @@ class Metrics:
         self._unpriced: Counts = defaultdict(int)
         self._shed: Counts = defaultdict(int)
         self._aborts: Counts = defaultdict(int)
+        self._truncated: Counts = defaultdict(int)
         self._unhonoured: Counts = defaultdict(int)
         self._reloads: Counts = defaultdict(int)
         self._router_failures = 0
@@ -143,6 +145,8 @@ class Metrics:
         for receipt in record.receipts:
             self._on_receipt(receipt)
         self.ledger.book(entries_of(record))
+        if record.truncated and record.backend is not None:
+            self._truncated[(record.backend,)] += 1
         if record.baseline_nano is not None and self.baseline is not None:
             self._baseline[(self.baseline,)] += record.baseline_nano
         if outcome != "ok":
@@ -207,6 +211,7 @@ class Metrics:
             self._baseline.setdefault((self.baseline,), 0)
         for backend in now.backends:
             self._unpriced.setdefault((backend.name,), 0)
+            self._truncated.setdefault((backend.name,), 0)
             for outcome in closed.ATTEMPTS:
                 self._attempts.setdefault((backend.name, outcome), 0)
         for reason in closed.SHED:
@@ -226,6 +231,8 @@ class Metrics:
         yield _counter("unhonoured_fields", "Request fields a backend ignores.", ("backend", "field"), self._unhonoured)
         yield _counter("config_reloads", "Reloads of the configuration.", ("result",), self._reloads)
         yield _counter("router_failures", "Requests that could not be scored.", (), {(): self._router_failures})
+        yield _counter("records_dropped", "Records that could not be written.", (), {(): now.records_dropped})
+        yield _counter("truncated_prompts", "Prompts a backend cut, it seems.", ("backend",), self._truncated)
         yield _counter("log_lines_dropped", "Log lines nobody took.", (), {(): now.log_dropped})
 
     def _histograms(self) -> Iterator[Metric]:

@@ -15,7 +15,8 @@ async def test_lanes_and_states_as_they_stand() -> None:
     gateway = build(config_of(text), ENVIRON, parts, ()).gateway
     gateway.posts["small"].lane.inflight = 1
     gateway.posts["large"].backend.facts = Facts("ready")
-    now = snapshot(gateway, 0.05, 3)
+    parts.log.dropped = 3
+    now = snapshot(gateway, 0.05, parts)
     assert [(lane.backend, lane.inflight) for lane in now.lanes] == [("small", 1), ("large", 0)]
     assert [(one.name, one.tiers) for one in now.backends] == [("small", ("slm", "embeddings")), ("large", ("llm",))]
     assert (now.llm_share, now.log_dropped) == (0.05, 3)

@@ -91,11 +91,11 @@ def test_any_edit_gives_a_config_or_a_config_error(at: int, cut: int, piece: str
 
 
 def test_what_has_no_effect_yet_is_warned_about() -> None:
-    """The agreed shape loads; nobody is left to believe that records are kept or weights are weighed."""
+    """The agreed shape loads; nobody is left to believe that weights are weighed."""
     text = """
 backends: {one: {kind: ollama, zone: local, base_url: "http://127.0.0.1:1", model: m, price: {kind: unpriced}}}
 keys: [{name: app, env: APP, weight: 2}]
 records: {kind: sqlite, path: data/records.db, store_text: false, keep_days: 30, max_mb: 500}
 """
     warnings = Source(None, {"APP": "x"}, text).load().warnings
-    assert [line.split(":")[0] for line in warnings] == ["records", "keys"]
+    assert [line.split(":")[0] for line in warnings] == ["keys"]

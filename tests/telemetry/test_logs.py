@@ -56,6 +56,7 @@ def test_one_line_a_request() -> None:
         "final_reason": "fallback:timeout",
         "score": 0.125,
         "threshold": 0.75,
+        "rule": None,
         "why": {"code": 0.411},
         "router": "linear 1",
         "needs": ["tools"],
@@ -112,7 +113,7 @@ def test_a_request_that_got_nowhere() -> None:
 
 PROMPT = "Mein Kontostand ist 1234 and my key is sk-secret"
 TEXTS = [field.name for field in fields(Record) if "str" in str(field.type)]
-OURS = {"request_id", "key", "tier", "backend", "model", "router", "why"}  # sanitised before, or names of ours
+OURS = {"request_id", "key", "tier", "backend", "model", "router", "why", "rule"}  # sanitised before, or names of ours
 KEPT = {"session", "text"}  # never in a line
 
 
