@@ -41,17 +41,19 @@ class HotEndpoint:
         if scope["method"] != "POST":
             return await _plain(send, request_id, errors.envelope(_post_only()), 405, [(b"allow", b"POST")])
         try:
-            story = await self._begin(live, headers, request_id, receive)
+            story = await self._begin(live, scope["headers"], headers, request_id, receive)
         except incoming.Gone:
             return None
         except Exception as error:
             return await _refuse(send, request_id, self._known(request_id, error))
         await self._respond(live, story, receive, send)
 
-    async def _begin(self, live: Live, headers: incoming.RawHeaders, request_id: str, receive: Any) -> Story:
+    async def _begin(
+        self, live: Live, pairs: incoming.Pairs, headers: incoming.RawHeaders, request_id: str, receive: Any
+    ) -> Story:
         caller = Caller(request_id)
         try:
-            caller = incoming.caller(headers, live, request_id, self._site.now())
+            caller = incoming.caller(headers, live, request_id, self._site.now(), pairs)
             raw = await incoming.body(headers, receive, live.max_body)
             request = incoming.parse(self._api, raw)
         except GatewayError as error:

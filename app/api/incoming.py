@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 
 from app.api.live import Live
 from app.core.chat import ChatRequest
+from app.core.rules import heard
 from app.core.types import Api, Caller
 from app.errors import BodyTooLarge, Forbidden, InvalidRequest, UnsupportedMediaType
 
 Scope = Mapping[str, Any]
 RawHeaders = Mapping[bytes, bytes]
+Pairs = Sequence[tuple[bytes, bytes]]
 
 _ID = re.compile(rb"[\w.:@+/=-]{1,128}\Z")
 _SESSION = re.compile(rb"[\x21-\x7e]{1,256}\Z")
@@ -42,8 +44,9 @@ def request_id(headers: RawHeaders) -> str | None:
     return given.decode() if _ID.match(given) else None
 
 
-def caller(headers: RawHeaders, live: Live, request_id: str, now: float) -> Caller:
-    """Raises Unauthenticated, Forbidden or InvalidRequest."""
+def caller(headers: RawHeaders, live: Live, request_id: str, now: float, pairs: Pairs = ()) -> Caller:
+    """`pairs` are the headers as they came: rules hear each of those that come twice. Raises Unauthenticated,
+    Forbidden or InvalidRequest."""
     key = live.keys.find(headers)
     tier = headers.get(b"x-smallfirst-tier")
     if tier is not None and key is not None and not key.may_force_tier:
@@ -56,12 +59,8 @@ def caller(headers: RawHeaders, live: Live, request_id: str, now: float) -> Call
         tier=tier.decode("latin-1") if tier is not None else None,
         deadline=_deadline(headers, now),
         session=_session(headers),
-        headers=_asked(headers, live.rule_headers) if live.rule_headers else (),
+        headers=heard(live.rule_headers, pairs) if live.rule_headers else (),
     )
-
-
-def _asked(headers: RawHeaders, names: tuple[bytes, ...]) -> tuple[tuple[str, str], ...]:
-    return tuple((name.decode(), headers[name].decode("latin-1")) for name in names if name in headers)
 
 
 def _local_only(headers: RawHeaders) -> bool:

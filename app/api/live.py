@@ -18,7 +18,7 @@ class Live:
     keys: Keyring
     max_body: int
     local_only: bool = False
-    rule_headers: tuple[bytes, ...] = ()
+    rule_headers: frozenset[bytes] = frozenset()
 
 
 @dataclass(slots=True)

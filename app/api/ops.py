@@ -126,7 +126,7 @@ def _card(name: str, owner: str) -> dict[str, Any]:
 async def _decision(site: Site, request: Request) -> dict[str, Any]:
     live, headers = site.live, _headers(request)
     request_id = incoming.request_id(headers) or site.new_id()
-    caller = incoming.caller(headers, live, request_id, site.now())
+    caller = incoming.caller(headers, live, request_id, site.now(), request.scope["headers"])
     chat: ChatRequest = incoming.parse("chat", await incoming.body(headers, request.receive, live.max_body))
     gateway = live.gateway
     plan = gateway.decide(chat, caller)

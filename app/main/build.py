@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from app.api.auth import Key, Keyring, digest
 from app.api.live import Live
+from app.core.rules import header_names
 from app.gateway import Gateway, Post, Routing
 from app.gateway.books import Books
 from app.main.keep import Keep
@@ -42,7 +43,7 @@ def build(config: GatewayConfig, environ: Environ, keep: Keep, observers: Sequen
         _keyring(config, environ),
         int(config.server.max_body_mb * 1e6),
         config.routing.local_only,
-        tuple({name.encode() for rule in gateway.routing.rules for name, _ in rule.headers}),
+        header_names(gateway.routing.rules),
     )
 
 
@@ -89,7 +90,7 @@ def _routing(config: GatewayConfig, router: Router) -> Routing:
         threshold=threshold,
         default_tier=config.default_tier,
         unknown_models=routing.unknown_models,
-        rules=tuple(rule.to_core() for rule in routing.rules),
+        rules=config.rules(),
     )
 
 
