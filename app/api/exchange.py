@@ -4,8 +4,8 @@ Behaviour measured on uvicorn: a handler is not cancelled when its client discon
 for that message beside it. The same waiter sends keep-alive comments, which commit status 200 but no data:
 the gateway may still fall back to another backend.
 
-The waiter is a task of its own, a tenth of what a short request costs, so it starts only after `PATIENCE`: who left
-before that is noticed then, and short answers never need one.
+The waiter is a task of its own, a tenth of what a short request costs, so for an answer that is not a stream it starts
+only after `PATIENCE`: who left before that is noticed then, and short answers never need one.
 """
 
 from __future__ import annotations
@@ -60,7 +60,11 @@ class Exchange:
         self._task = task
         self._waiter: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
-        self._timer: asyncio.TimerHandle | None = self._loop.call_later(min(PATIENCE, silence), self._watch)
+        self._timer: asyncio.TimerHandle | None = None
+        if stream_headers is None:
+            self._timer = self._loop.call_later(PATIENCE, self._watch)
+        else:
+            self._watch()
 
     def end(self) -> None:
         """Nobody waits any more. Letting go of both leaves no cycle for the collector to find."""

@@ -66,8 +66,8 @@ def prompt_tokens(body: Json) -> int:
     return sum(count(one) if isinstance(one, str) else 1 for one in (given if isinstance(given, list) else [given]))
 
 
-def answer(body: Json, *, thinks: bool, honours_choice: bool, honours_format: bool) -> Answer:
-    """`thinks`: hundreds of tokens of reasoning come first."""
+def answer(body: Json, *, thinks: bool, honours_choice: bool, honours_format: bool, sentences: int = 1) -> Answer:
+    """`thinks`: hundreds of tokens of reasoning come first. An answer in words has up to so many `sentences`."""
     asked = _asked(body)
     thoughts = _TOKEN.findall(_THOUGHTS * 8) if thinks else []
     tool = _tool(body, asked, honours_choice)
@@ -76,7 +76,7 @@ def answer(body: Json, *, thinks: bool, honours_choice: bool, honours_format: bo
         arguments = orjson.dumps(value(function.get("parameters") or {"type": "object"})).decode()
         return Answer([], "tool_calls", thoughts, (function["name"], arguments))
     text = _json(body) if honours_format and body.get("response_format") else None
-    return _cut(body, _sentence(asked) if text is None else text, thoughts)
+    return _cut(body, _sentences(asked, sentences) if text is None else text, thoughts)
 
 
 def value(schema: Any, root: Json | None = None, depth: int = 0) -> Any:
@@ -157,9 +157,11 @@ def _text(content: Any) -> str:
     return ""
 
 
-def _sentence(asked: str) -> str:
-    sentences = _CHINESE if _CJK.search(asked) else _ENGLISH
-    return sentences[zlib.crc32(asked.encode("utf-8", "replace")) % len(sentences)]
+def _sentences(asked: str, most: int) -> str:
+    chinese = _CJK.search(asked) is not None
+    known, seed = _CHINESE if chinese else _ENGLISH, zlib.crc32(asked.encode("utf-8", "replace"))
+    many = 1 + seed // len(known) % most
+    return ("" if chinese else " ").join(known[(seed + number) % len(known)] for number in range(many))
 
 
 def _tool(body: Json, asked: str, honours_choice: bool) -> Json | None:

@@ -61,7 +61,7 @@ class Scripted:
         self.endpoint = endpoint
         self._seen = Seen()
         self.memory = Memory(model, self._seen, now, sleep)
-        self._sleep = sleep
+        self._now, self._sleep = now, sleep
         self._keep_bodies = keep_bodies
         self._slots = asyncio.Semaphore(model.slots)
         self._faults: list[Fault | None] = []
@@ -223,12 +223,12 @@ class Scripted:
         if fault is Fault.ERROR_FIRST:
             return await _break_off(send, wire, "out of memory")
         pause = model.per_token + SLOW * (fault is Fault.SLOW)
-        tokens = 0
+        tokens, began = 0, self._now()
         for payload, made in wire.events(said, ask_usage=ask):
             if fault is Fault.NULL_FINISH and not made and tokens:
                 break  # the repeat guard: no last event
-            if made:
-                await self.pause(pause)
+            if made:  # by the time that each token is due, so that timers which are late do not add up
+                await self.pause(began + pause * (tokens + 1) - self._now() if pause else 0.0)
             for part in framed(payload, fault):
                 await piece(send, part)
             tokens += made
@@ -276,7 +276,7 @@ class Scripted:
         self._seen.completion_tokens += usage["completion_tokens"]
 
     async def pause(self, seconds: float) -> None:
-        if seconds:
+        if seconds > 0:
             await self._sleep(seconds)
 
     async def _refuse(
@@ -326,6 +326,7 @@ def _written(chat: bool, asked: Json, tokens: int, model: Model, number: int) ->
         thinks=chat and checks.thinks(asked, model),
         honours_choice=style.honours_choice,
         honours_format=style.honours_format,
+        sentences=model.sentences,
     )
     return said, Wire(model, asked, number, said, prompt=min(tokens, model.context_window), chat=chat)
 

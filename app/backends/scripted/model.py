@@ -14,7 +14,8 @@ class Model:
     """Times are seconds; `slots` run at once and the rest waits without bound, as Ollama does it.
 
     `loaded`: whether the model is in memory at the start; `keep_alive`: how long Ollama keeps it there unused.
-    `tool_parser`: whether vLLM has the flags that `tool_choice: auto` needs.
+    `sentences`: an answer in words has at most so many. `tool_parser`: whether vLLM has the flags that `tool_choice:
+    auto` needs.
     """
 
     imitates: Kind = "openai"
@@ -29,6 +30,7 @@ class Model:
     load: float = 0.0
     loaded: bool = True
     keep_alive: float = 300.0
+    sentences: int = 1
     tool_parser: bool = True
 
 

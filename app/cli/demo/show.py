@@ -13,18 +13,29 @@ from app.cli.demo.statement import Kind, Statement
 
 
 def as_json(statement: Statement, problems: Sequence[str]) -> dict[str, Any]:
-    """`cost_usd` is the whole, `costs_usd` by kind; `reconciled` if everybody counted the same."""
+    """`reconciled` if client, records, metrics, database and backends counted the same."""
+    p50, p99 = statement.overhead
     return {
         "requests": statement.requests,
+        "complete": statement.complete,
+        "shed": statement.shed,
         "failed": statement.failed,
+        "left": statement.left,
         "llm_share": _rounded(statement.llm_share),
         "llm_share_total": _rounded(statement.llm_share_total),
+        "llm_share_under_random": _rounded(statement.llm_share_under_random),
         "threshold": _rounded(statement.threshold),
         "tokens": sum(statement.tokens),
         "input_tokens": statement.tokens[0],
         "output_tokens": statement.tokens[1],
         "cost_usd": round(statement.cost_usd, 9),
-        "costs_usd": {kind: round(usd, 9) for kind, usd in statement.usd.items()},
+        "baseline_usd": round(statement.baseline_usd, 9),
+        "saved_usd": round(statement.saved_usd, 9),
+        "idle_usd": round(statement.idle_usd, 9),
+        "cost_by_kind": {kind: round(usd, 9) for kind, usd in statement.usd.items()},
+        "overhead_ms": {"p50": round(p50, 3), "p99": round(p99, 3)},
+        "first_token_ms": {tier: round(ms, 1) for tier, ms in statement.first_token.items()},
+        "simulated_hours": 8,
         "kinds": {kind.name: _kind(kind) for kind in statement.kinds},
         "reconciled": not problems,
         "differences": list(problems),
@@ -33,24 +44,48 @@ def as_json(statement: Statement, problems: Sequence[str]) -> dict[str, Any]:
 
 def tell(console: Console, statement: Statement, problems: Sequence[str]) -> None:
     console.print(_table(statement))
-    costs = ", ".join(f"{kind} {usd:.6f}" for kind, usd in statement.usd.items())
+    p50, p99 = statement.overhead
+    first = ", ".join(f"{tier} {ms:.0f} ms" for tier, ms in statement.first_token.items())
     lines = [
-        f"requests    {statement.requests}",
-        f"failed      {statement.failed}",
+        f"requests    {statement.requests}: {statement.complete} complete, {statement.failed} failed, "
+        f"{statement.left} left by their client; {statement.shed} times told to come back, and came",
         f"llm_share   {_percent(statement.llm_share)} of what the score decided, "
-        f"{_percent(statement.llm_share_total)} of all",
+        f"{_percent(statement.llm_share_total)} of all; to catch as much of math and code a coin would have to send "
+        f"{_percent(statement.llm_share_under_random)}",
         f"tokens      {sum(statement.tokens)} (input {statement.tokens[0]}, output {statement.tokens[1]})",
-        f"cost_usd    {statement.cost_usd:.6f} ({costs})",
+        f"spent       {statement.cost_usd:.2f} USD ({', '.join(f'{k} {usd:.2f}' for k, usd in statement.usd.items())})",
+        f"baseline    {statement.baseline_usd:.2f} USD, had everything gone to the large model",
+        f"saved       {statement.saved_usd:.2f} USD",
+        f"first token {first} (simulated, median)",
+        f"overhead    p50 {p50:.2f} ms, p99 {p99:.2f} ms (the gateway's own, in real time)",
         "",
-        f"The threshold, {_score(statement.threshold)}, is set for 5 % of everyday traffic; these requests are harder "
-        "on purpose.",
-        "The models are scripted: where requests go and what they cost is real arithmetic, the answers mean nothing.",
+        verdict(statement),
+        "The models are scripted and the clock is simulated: where requests go and what they cost is real arithmetic, "
+        "the answers mean nothing.",
     ]
     console.print("\n".join(lines), soft_wrap=True, highlight=False, markup=False)
     if problems:
         console.print("\n".join(["The books do not agree:", *problems]), style="bold red", soft_wrap=True, markup=False)
     else:
-        console.print("Client, records, metrics and backends counted the same.", soft_wrap=True, highlight=False)
+        console.print(
+            "Client, records, metrics, database and backends counted the same.", soft_wrap=True, highlight=False
+        )
+
+
+def verdict(statement: Statement) -> str:
+    """What the figures mean, good or bad."""
+    saved, baseline, idle = statement.saved_usd, statement.baseline_usd, statement.idle_usd
+    share = saved / baseline if baseline else 0.0
+    awake = idle + statement.usd.get("compute", 0.0)
+    why = (
+        f"of {awake:.2f} USD for the endpoint {idle:.2f} were idle minutes; an hour costs the same for one question as "
+        "for a hundred, so it pays to ask rarely, together, and to let the endpoint sleep."
+    )
+    if share <= 0:
+        return f"Nothing was saved: {why}"
+    if share < 0.2:
+        return f"Little was saved ({share:.0%}): {why}"
+    return f"{share:.0%} was saved, because the endpoint could sleep; {why}"
 
 
 def how_to_use(url: str) -> str:
@@ -91,7 +126,7 @@ def _hardest(kind: Kind) -> Text:
 def _kind(kind: Kind) -> dict[str, Any]:
     return {
         "requests": kind.requests,
-        "failed": kind.failed,
+        "complete": kind.complete,
         "tiers": dict(kind.tiers),
         "reasons": dict(kind.reasons),
         "score": {

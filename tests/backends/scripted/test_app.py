@@ -239,17 +239,21 @@ async def test_silence_is_broken_where_the_server_does_so() -> None:
 
 
 async def test_tokens_take_their_time() -> None:
-    """On the clock that is given: the first one, and each after it."""
+    """On the clock that is given: the first one, and each after it; a timer that is late makes none of them later."""
     slept: list[float] = []
+    late = 0.125
 
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
 
-    scripted = Scripted(Model(name="m", first_token=2.0, per_token=0.5), sleep=sleep)
+    def now() -> float:
+        return sum(slept) + late * len(slept)
+
+    scripted = Scripted(Model(name="m", first_token=2.0, per_token=0.5), now=now, sleep=sleep)
     async with serve(scripted) as url, httpx.AsyncClient(base_url=url) as client:
         made = (await client.post(CHAT, json=chat())).json()["usage"]["completion_tokens"]
         await client.post(CHAT, json=chat(stream=True))
-    assert slept == [2.0 + 0.5 * made, 2.0] + [0.5] * made
+    assert slept == [2.0 + 0.5 * made, 2.0, 0.5] + [0.5 - late] * (made - 1)
 
 
 async def test_embeddings_as_numbers_and_as_bytes() -> None:

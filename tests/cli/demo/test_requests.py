@@ -11,11 +11,26 @@ from app.core.chat import ChatRequest
 REQUESTS = load()
 
 
-def test_eight_kinds_of_thirteen() -> None:
-    """Each kind has as many requests as the others."""
-    assert Counter(request.kind for request in REQUESTS) == dict.fromkeys(
-        ("chat-en", "chat-zh", "code", "tools", "json", "summary", "maths", "translate"), 13
-    )
+KINDS = (
+    "greeting chat-en chat-zh rewrite translate summary extraction multi-turn long-context json tools code math image "
+    "over-long"
+)
+
+
+def test_over_two_hundred_of_fifteen_kinds() -> None:
+    """A few of each at least, everyday ones the most."""
+    counts = Counter(request.kind for request in REQUESTS)
+    assert set(counts) == set(KINDS.split())
+    assert min(counts.values()) >= 4
+    assert counts.total() >= 200
+
+
+def test_what_is_too_long_is_too_long() -> None:
+    """For the small model, and not for the large one."""
+    sizes = [ChatRequest("chat", dict(one.body)).estimated_tokens() for one in REQUESTS if one.kind == "over-long"]
+    others = [ChatRequest("chat", dict(one.body)).estimated_tokens() for one in REQUESTS if one.kind != "over-long"]
+    assert 4096 < min(sizes) <= max(sizes) < 100_000
+    assert max(others) < 4096 / 2
 
 
 def test_no_two_are_alike() -> None:
