@@ -76,7 +76,7 @@ def answer(body: Json, *, thinks: bool, honours_choice: bool, honours_format: bo
         arguments = orjson.dumps(value(function.get("parameters") or {"type": "object"})).decode()
         return Answer([], "tool_calls", thoughts, (function["name"], arguments))
     text = _json(body) if honours_format and body.get("response_format") else None
-    return _cut(body, _sentences(asked, sentences) if text is None else text, thoughts)
+    return _cut(body, sentences_of(asked, sentences) if text is None else text, thoughts)
 
 
 def value(schema: Any, root: Json | None = None, depth: int = 0) -> Any:
@@ -157,7 +157,7 @@ def _text(content: Any) -> str:
     return ""
 
 
-def _sentences(asked: str, most: int) -> str:
+def sentences_of(asked: str, most: int) -> str:
     chinese = _CJK.search(asked) is not None
     known, seed = _CHINESE if chinese else _ENGLISH, zlib.crc32(asked.encode("utf-8", "replace"))
     many = 1 + seed // len(known) % most

@@ -42,7 +42,9 @@ async def _demo(once: bool, as_json: bool) -> int:
     with TemporaryDirectory(prefix="smallfirst-demo-") as folder:
         clock = SimClock(midnight() + START)
         async with house(book, clock, Path(folder) / "records.db") as place:
-            ok = await _told(place, book, await _played(place, book, day), as_json)
+            outcomes = await _played(place, book, day)
+            await _settled(place, book, outcomes)
+            ok = await _told(place, book, outcomes, as_json)
             if not once:
                 clock.in_real_time()
                 print(show.how_to_use(place.url), file=sys.stderr if as_json else sys.stdout, flush=True)
@@ -85,7 +87,6 @@ async def _told(place: House, book: Book, outcomes: Sequence[Outcome], as_json: 
     from app.cli.demo.statement import differences, state
     from app.stores import read_totals
 
-    await _settled(place, book, outcomes)
     seen = {name: fake.seen for name, fake in place.backends.items()}
     metrics, kept = await scrape(place.url), read_totals(place.records)
     problems = differences(outcomes, book, seen, metrics, kept)

@@ -11,6 +11,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from app.backends.scripted.answers import sentences_of
 from app.cli.demo.requests import Request
 
 START, END = 9 * 3600.0, 17 * 3600.0  # seconds of the day, UTC
@@ -18,6 +19,7 @@ _HALF_HOURS = (4, 7, 9, 10, 9, 6, 3, 2, 6, 9, 10, 9, 7, 5, 3)  # weights from 9:
 _SITTINGS = ((10.25 * 3600, 11.25 * 3600), (14.5 * 3600, 15.25 * 3600))
 _HARD = frozenset({"math", "code", "image", "over-long"})
 _BURST = 0.3  # of all come within seconds of another
+SENTENCES = 10  # of the small model, at most
 _LEAVERS = 4  # close the window while the answer is being written
 
 
@@ -39,14 +41,18 @@ def midnight() -> float:
 def arrivals(requests: Sequence[Request], seed: int = 9) -> list[Arrival]:
     """All requests, in the order in which they come."""
     dice = random.Random(seed)
-    leavers = set(
-        dice.sample([n for n, one in enumerate(requests) if one.stream and one.kind.startswith("chat")], _LEAVERS)
-    )
+    leavers = _leavers(requests)
     times: list[float] = []
     for request in requests:
         times.append(_sitting(dice) if request.kind in _HARD else _moment(dice, times))
     day = [Arrival(at, number, requests[number], number in leavers) for number, at in enumerate(times)]
     return sorted(day, key=lambda arrival: arrival.at)
+
+
+def _leavers(requests: Sequence[Request]) -> set[int]:
+    """Those whose answer is the longest: there is time to leave in its middle."""
+    chats = [number for number, one in enumerate(requests) if one.stream and one.kind.startswith("chat")]
+    return set(sorted(chats, key=lambda number: -len(sentences_of(requests[number].text, SENTENCES)))[:_LEAVERS])
 
 
 def _moment(dice: random.Random, before: Sequence[float]) -> float:

@@ -21,6 +21,7 @@ from typing import IO
 from app.backends.scripted import Endpoint, Model, Scripted, serve
 from app.backends.scripted.server import loopback, url_of
 from app.cli.demo.clock import SimClock
+from app.cli.demo.day import SENTENCES
 from app.main import application
 from app.main.background import running
 from app.main.server import Binding, Server
@@ -86,7 +87,7 @@ async def house(
 
 def _small(clock: SimClock) -> Scripted:
     pace = {"first_token": 0.3, "per_token": 1 / 60, "load": 4.0}
-    model = Model("ollama", "scripted:4b", thinks=True, sentences=10, **pace)  # type: ignore[arg-type]
+    model = Model("ollama", "scripted:4b", thinks=True, sentences=SENTENCES, **pace)  # type: ignore[arg-type]
     return Scripted(model, now=clock.utc, sleep=clock.sleep)
 
 

@@ -60,14 +60,9 @@ async def test_a_lost_record_is_told(capsys: pytest.CaptureFixture[str], tmp_pat
     async with house(book, nine(), database(tmp_path)) as place:
         played = await command._played(place, book, list(morning(some()[:3])))
         book.records.popitem()
-        place.clock.sleep = _at_once  # type: ignore[method-assign]
         assert not await command._told(place, book, played, True)
     shown = json.loads(capsys.readouterr().out)
     assert any("sent, recorded" in line for line in shown["differences"])
-
-
-async def _at_once(seconds: float) -> None:
-    """The rest of the day is not needed here."""
 
 
 async def test_a_stop_in_the_middle_is_an_interrupt(tmp_path: Path) -> None:
