@@ -73,8 +73,8 @@ def routes(site: Site) -> APIRouter:
     return router
 
 
-def _headers(request: Request) -> dict[bytes, bytes]:
-    return dict(request.scope["headers"])
+def _headers(request: Request) -> incoming.RawHeaders:
+    return incoming.headers(request.scope)
 
 
 def _is_admin(site: Site, request: Request) -> bool:

@@ -49,8 +49,13 @@ class Money:
     def follow(self, baseline: Baseline | None) -> None:
         """The baseline of a new config; one that says the same goes on."""
         old = self.baseline
-        if isinstance(old, HourBaseline) and isinstance(baseline, HourBaseline) and old.params == baseline.params:
+        if isinstance(old, HourBaseline) and isinstance(baseline, HourBaseline) and _same(old, baseline):
             return
+        at = self.clock.utc()
+        if isinstance(old, HourBaseline):
+            self._compare(old, old.settle(at))
+        if isinstance(baseline, HourBaseline):
+            self._compare(baseline, baseline.settle(at))  # its time begins with the begun minute, which it tells
         self.baseline = baseline
 
     @property
@@ -106,6 +111,10 @@ class Money:
         for spent in minutes:
             for observer in self._observers:
                 observer.on_baseline(baseline.name, spent.nano_usd, spent.minute, spent.replicas)
+
+
+def _same(one: HourBaseline, other: HourBaseline) -> bool:
+    return (one.name, one.tier, one.params) == (other.name, other.tier, other.params)
 
 
 def _routed(record: Record) -> bool:

@@ -19,6 +19,7 @@ from app.ports import Observer
 from app.settings import GatewayConfig, Source
 
 EVERY = 1.0  # seconds between looks at the file; a symlink swap of Kubernetes is seen like an edit
+FIXED = ("host", "port", "drain_delay", "drain_timeout")  # of `server`: taken once, when it starts to listen
 
 
 class Reloader:
@@ -87,5 +88,6 @@ class Reloader:
 
 def _fixed(old: GatewayConfig, new: GatewayConfig) -> list[str]:
     """What only a restart can change."""
-    pairs = {"host": (old.server.host, new.server.host), "port": (old.server.port, new.server.port)}
-    return [f"server.{key}: stays {was} until a restart" for key, (was, now) in pairs.items() if was != now]
+    pairs = {f"server.{key}": (getattr(old.server, key), getattr(new.server, key)) for key in FIXED}
+    told = [f"{key}: stays {was} until a restart" for key, (was, now) in pairs.items() if was != now]
+    return told + (["records: stays as it was until a restart"] if old.records != new.records else [])

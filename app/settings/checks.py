@@ -8,10 +8,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from app.core.policy import ROUTELLM
+from app.core.prices import TimePrice
 from app.settings.backends import Ollama
 from app.settings.config import GatewayConfig
 from app.settings.problems import Problem, suggestion
 
+_SAME_HOST = "must be the same as of '{}', which runs on the same host"
 _CLOUD = re.compile(r"(?:-|:)cloud\Z")
 
 
@@ -106,10 +108,17 @@ def _hosts(config: GatewayConfig) -> Iterator[Problem]:
         for other in others:
             for key in ("capacity", "zone"):
                 if getattr(first, key) != getattr(other, key):
-                    yield Problem(
-                        ("backends", other.name, key),
-                        f"must be the same as of '{first.name}', which runs on the same host",
-                    )
+                    yield Problem(("backends", other.name, key), _SAME_HOST.format(first.name))
+        yield from _one_meter(config, [first.name, *(other.name for other in others)])
+
+
+def _one_meter(config: GatewayConfig, sharing: list[str]) -> Iterator[Problem]:
+    """A host's time is paid once, so those who have a price for it must have the same."""
+    priced = [(name, config.backends[name].price.to_core()) for name in sharing]
+    timed = [(name, price.id) for name, price in priced if isinstance(price, TimePrice)]
+    for name, other in timed[1:]:
+        if other != timed[0][1]:
+            yield Problem(("backends", name, "price"), _SAME_HOST.format(timed[0][0]))
 
 
 def _cloud(config: GatewayConfig) -> Iterator[Problem]:

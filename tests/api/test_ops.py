@@ -237,6 +237,14 @@ async def test_route_keeps_local(rig: Rig) -> None:
     assert (body["backend"], body["fallbacks"], body["reason"]) == ("small", [], "local-only")
 
 
+async def test_route_reads_headers_as_the_hot_path_does(rig: Rig) -> None:
+    """Two wishes about local-only that differ are none: the later one must not undo the first."""
+    twice = [("x-smallfirst-local-only", "true"), ("x-smallfirst-local-only", "false")]
+    async with calling(SmallfirstApp(rig.site(), rig.on_bug)) as client:
+        response = await client.post("/v1/route", json={"messages": MESSAGES}, headers=twice)
+    assert (response.status_code, response.json()["error"]["param"]) == (400, "x-smallfirst-local-only")
+
+
 @pytest.mark.parametrize(
     ("content", "headers", "status"),
     [

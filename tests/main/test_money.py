@@ -137,9 +137,23 @@ def test_a_baseline_that_says_the_same_goes_on() -> None:
     assert purse.baseline is first
     purse.follow(other)
     assert purse.baseline is other
+    renamed = HourBaseline("all-big", "big", other.params)
+    purse.follow(renamed)
+    assert purse.baseline is renamed
     purse.follow(None)
     assert purse.baseline is None
     assert purse.by_tokens is None
+
+
+def test_a_new_baseline_loses_no_minute_and_tells_none_twice() -> None:
+    """The begun minute is told by the new one, what was over before by the old."""
+    purse, hands, till = money()
+    purse.follow(HourBaseline("all-llm", "llm", HourParams(6.0, concurrency=1)))
+    hands.at += 90
+    purse.follow(HourBaseline("all-llm", "llm", HourParams(12.0, concurrency=1)))
+    hands.at += 60
+    purse.settle()
+    assert [(minute - NOON // 60, nano) for _, nano, minute, _ in till.compared] == [(0, DIME), (1, 2 * DIME)]
 
 
 def test_the_end_tells_begun_minutes() -> None:

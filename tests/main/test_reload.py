@@ -61,6 +61,8 @@ async def test_what_only_a_restart_can_change_is_said(tmp_path: Path) -> None:
     """A new port in the file does not move a server that listens."""
     log = io.BytesIO()
     async with running(write(tmp_path, TWO_TIERS), log) as one:
-        write(tmp_path, TWO_TIERS + "server: {port: 9999}\n")
+        write(tmp_path, TWO_TIERS + "server: {port: 9999, drain_delay: 1s}\nrecords: {path: other.db}\n")
         await one.reloader.reload()
     assert b"server.port: stays 8080 until a restart" in log.getvalue()
+    assert b"server.drain_delay: stays 5.0 until a restart" in log.getvalue()
+    assert b"records: stays as it was until a restart" in log.getvalue()

@@ -49,6 +49,18 @@ def test_a_shared_host_agrees() -> None:
     assert "backends.large.zone: must be the same as of 'small', which runs on the same host" in found
 
 
+def test_the_time_of_a_shared_host_has_one_price() -> None:
+    """It is paid once; who has no price for it does not contradict."""
+    hourly = "price: {kind: compute-hour, usd_per_hour: 5}"
+    shared = TWO.replace("model:", "host: box, capacity: {concurrent: 1}, model:").replace(
+        "zone: remote", "zone: local"
+    )
+    assert load(shared.replace("price: unpriced", hourly)).config.backends["large"].host == "box"
+    assert load(shared.replace("price: unpriced", hourly, 1)).config
+    found = problems(shared.replace("price: unpriced", hourly, 1).replace("price: unpriced", hourly.replace("5", "6")))
+    assert found == ["backends.large.price: must be the same as of 'small', which runs on the same host"]
+
+
 @pytest.mark.parametrize("model", ["gpt-oss:120b-cloud", "glm-4.6:cloud"])
 def test_a_cloud_model_is_never_local(model: str) -> None:
     """Ollama would send the prompt to the model's maker."""
