@@ -96,4 +96,5 @@ def test_metrics_exist() -> None:
     source = (ROOT / "app/telemetry/metrics.py").read_text("utf-8")
     for page in PAGES:
         for name in _METRIC.findall(page.read_text("utf-8")):
-            assert f'"{name.removeprefix("smallfirst_").removesuffix("_total")}' in source, name
+            shown = re.sub(r"_(total|bucket|sum|count)$", "", name.removeprefix("smallfirst_"))
+            assert f'"{shown}' in source, name
