@@ -30,6 +30,8 @@ from app.stores import Keeping, SqliteRecords
 from app.telemetry.logs import JsonLog
 from app.telemetry.metrics import Metrics
 
+LOG_EVERY = 0.05  # seconds that a line of the log may wait for others
+
 
 @dataclass(frozen=True, slots=True)
 class Application:
@@ -53,7 +55,8 @@ async def application(
     """Raises ConfigError before anything is started. `observers` are told beside metrics and log."""
     loaded = source.load()
     clock = clock or SystemClock()
-    metrics, lines = Metrics(__version__), JsonLog(log, time.time)
+    metrics = Metrics(__version__)
+    lines = JsonLog(log, time.time, partial(asyncio.get_running_loop().call_later, LOG_EVERY))
     everyone: list[Observer] = [metrics, lines, *observers]
     keep = Keep(metrics, lines, Money(clock, everyone), _records(loaded.config, clock, lines))
     everyone += [keep.money, *([keep.records] if keep.records else [])]

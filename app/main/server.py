@@ -40,6 +40,7 @@ class Server(uvicorn.Server):
             access_log=False,
             log_level="warning",
             server_header=False,
+            proxy_headers=False,  # nothing here asks for the client's address, and a layer costs every request
             lifespan="off",  # the app is built before and closed after the server
             timeout_graceful_shutdown=max(1, round(binding.drain_timeout)),
             timeout_keep_alive=75,  # longer than the 60 s of common load balancers, so that they close first

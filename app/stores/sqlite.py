@@ -8,6 +8,7 @@ back.
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
 import sqlite3
@@ -145,11 +146,11 @@ class _Writer:
         """A bite of what is too old or too much."""
         oldest = now - self._keeping.keep_days * DAY
         with self._db:
-            gone = self._delete("requests", "at < ?", oldest)
-            gone += self._delete("entries", "minute < ?", oldest / 60)
-            gone += self._delete("baseline", "minute < ?", oldest / 60)
+            gone = self._delete("requests", "at", oldest)
+            gone += self._delete("entries", "minute", oldest / 60)
+            gone += self._delete("baseline", "minute", oldest / 60)
             if self._size() > self._keeping.max_mb * 1e6:
-                gone += self._delete("requests", "?", 1) or self._delete("entries", "?", 1)
+                gone += self._delete("requests", "at", math.inf) or self._delete("entries", "minute", math.inf)
         if gone:
             self._db.executescript(
                 "PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE)"
@@ -161,9 +162,10 @@ class _Writer:
     def _insert(self, table: str, columns: int, rows: Sequence[tuple[object, ...]]) -> None:
         self._db.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * columns)})", rows)
 
-    def _delete(self, table: str, where: str, value: float) -> int:
-        oldest = f"SELECT rowid FROM {table} WHERE {where} ORDER BY rowid LIMIT {BITE}"
-        return self._db.execute(f"DELETE FROM {table} WHERE rowid IN ({oldest})", (value,)).rowcount
+    def _delete(self, table: str, column: str, before: float) -> int:
+        """Ordered by the column, which has an index: by rowid it would read the whole table to find nothing."""
+        oldest = f"SELECT rowid FROM {table} WHERE {column} < ? ORDER BY {column} LIMIT {BITE}"
+        return self._db.execute(f"DELETE FROM {table} WHERE rowid IN ({oldest})", (before,)).rowcount
 
     def _size(self) -> int:
         """Bytes in use; what was deleted and not yet given back does not count."""

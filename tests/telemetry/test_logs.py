@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from datetime import datetime
 from typing import IO, Any
@@ -277,3 +277,17 @@ def test_a_full_disk_is_no_error() -> None:
     log.event("two")
     assert log.dropped == 1
     assert orjson.loads(stream.taken)["event"] == "two"
+
+
+def test_lines_of_requests_go_out_together() -> None:
+    """With `later` one flush is asked for however many lines come before it; an event goes out at once, with them."""
+    out, asked = io.BytesIO(), list[Callable[[], None]]()
+    log = JsonLog(out, lambda: NOON, asked.append)
+    log.on_settled(a_record())
+    log.on_settled(a_record())
+    assert (len(asked), out.getvalue()) == (1, b"")
+    asked.pop()()
+    assert out.getvalue().count(b"\n") == 2
+    log.on_settled(a_record())
+    log.event("draining")
+    assert (len(asked), out.getvalue().count(b"\n")) == (1, 4)
