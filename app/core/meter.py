@@ -13,6 +13,9 @@ that is over becomes entries:
 Shares go by busy time and sum exactly. Nothing is lost to rounding: what is not yet a whole nano-dollar is carried
 on. The clock is the caller's, in seconds since the epoch; if it steps back the meter waits until it is past again, so
 that nothing is ever billed twice.
+
+A box that the config has dropped may still be at work for requests that began before. Its meter retires: what is
+used is paid as before, what is not used is nobody's business any more.
 """
 
 from __future__ import annotations
@@ -55,18 +58,31 @@ class _Minute:
 
 
 class Meter:
-    """Of one box or endpoint. `backend` and `tier` name it where no use does; `minutes` counts those billed."""
+    """Of one box or endpoint. `owner` names its tier and backend where no use does; `minutes` counts those billed."""
 
-    __slots__ = ("_carry", "_known", "_minute", "_now", "_over", "_owner", "_paid", "_using", "minutes", "price")
+    __slots__ = (
+        "_carry",
+        "_known",
+        "_minute",
+        "_now",
+        "_over",
+        "_paid",
+        "_using",
+        "minutes",
+        "owner",
+        "price",
+        "retired",
+    )
 
     def __init__(self, price: TimePrice, backend: str, tier: str) -> None:
         self.price = price
         self.minutes = 0
-        self._owner = (tier, backend)
+        self.owner = (tier, backend)
+        self.retired = False
         self._now = 0
         self._minute: _Minute | None = None
         self._over: list[_Minute] = []
-        self._using: dict[Use, None] = {}  # in the order they came
+        self._using: dict[Use, int] = {}  # in the order they came; how often, as ids are the clients' and may be reused
         self._known: int | None = None  # replicas at the last sample
         self._paid = -1  # the last minute of an endpoint that was billed
         self._carry: dict[CostKind, int] = {}
@@ -74,14 +90,18 @@ class Meter:
     def enter(self, use: Use, at: float) -> None:
         """This attempt uses the box from now on."""
         self._advance(at)
-        self._using[use] = None
+        self._using[use] = self._using.get(use, 0) + 1
         assert self._minute is not None
         self._minute.busy.setdefault(use, 0)
 
     def leave(self, use: Use, at: float) -> None:
         """And not any more."""
         self._advance(at)
-        self._using.pop(use, None)
+        left = self._using.get(use, 0) - 1
+        if left > 0:
+            self._using[use] = left
+        else:
+            self._using.pop(use, None)
 
     def sample(self, at: float, replicas: int | None) -> None:
         """How many replicas are billed right now; None teaches nothing."""
@@ -108,9 +128,15 @@ class Meter:
         return entries
 
     def reprice(self, price: TimePrice, at: float) -> list[Entry]:
-        """Settle under the old price; the new one holds from now on."""
+        """Settle under the old price; the new one holds from now on, also for a box that comes back."""
         entries = self.close(at)
-        self.price = price
+        self.price, self.retired = price, False
+        return entries
+
+    def retire(self, at: float) -> list[Entry]:
+        """Settle; from now on only what is used is paid."""
+        entries = self.close(at)
+        self.retired = True
         return entries
 
     def _advance(self, at: float) -> None:
@@ -131,15 +157,15 @@ class Meter:
         return _Minute(start, self._known, busy=dict.fromkeys(self._using, 0))
 
     def _spend(self, minute: _Minute, spent: int) -> None:
-        for use in self._using:
-            minute.busy[use] += spent
+        for use, times in self._using.items():
+            minute.busy[use] += spent * times
         minute.occupied += spent if self._using else 0
 
     def _entries(self, minute: _Minute) -> Iterator[Entry]:
         if isinstance(self.price, HourPrice):
             yield from self._of_endpoint(minute, self.price)
         else:
-            spent = minute.end - minute.start
+            spent = minute.occupied if self.retired else minute.end - minute.start
             rates: dict[CostKind, float] = {"energy": self.price.energy_per_hour, "capex": self.price.capex_per_hour}
             for kind, usd in rates.items():
                 cost = self._accrue(kind, to_nano(usd) * spent, HOUR)
@@ -162,6 +188,8 @@ class Meter:
     def _awake(self, minute: _Minute, price: HourPrice) -> int:
         """Replicas to bill for this minute."""
         used = 1 if minute.busy else 0
+        if self.retired and not used:
+            return 0
         if minute.replicas is not None:
             return max(minute.replicas, used)
         if minute.known is not None:
@@ -176,7 +204,7 @@ class Meter:
 
     def _nobodys(self, kind: CostKind, nano: int, minute: _Minute) -> Iterator[Entry]:
         if nano:
-            yield self._entry(*self._owner, kind, nano, minute, None)
+            yield self._entry(*self.owner, kind, nano, minute, None)
 
     def _entry(self, tier: str, backend: str, kind: CostKind, nano: int, minute: _Minute, use: Use | None) -> Entry:
         whose = use.request_id if use else None

@@ -1,7 +1,8 @@
 """Meters and the baseline, kept over reloads: what turns passing time into entries, and tells the observers.
 
 A meter belongs to a box, not to a name in the config: backends on one host share one, so that its power is drawn
-once. When a config drops a box its meter is closed; when it changes the price, the time before is settled first.
+once, and it is kept when the config drops the box: requests may still be at work there, and it may come back within
+the minute that was paid. When a config changes the price, the time before is settled first.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ class Money:
         self.baseline: Baseline | None = None
         self._observers = observers
         self._meters: dict[str, Meter] = {}
+        self._named: set[str] = set()  # boxes that the config which is being built has named
 
     def meter(self, spec: BackendSpec, tier: str, price: Price) -> Meter | None:
         """The meter of this backend's box; None where tokens are paid for, or nothing."""
@@ -35,16 +37,20 @@ class Money:
         meter = self._meters.get(spec.identity)
         if meter is None:
             meter = self._meters[spec.identity] = Meter(price, spec.name, tier)
-        elif meter.price.id != price.id:
+        elif meter.retired or meter.price.id != price.id:
             self._tell(meter.reprice(price, self.clock.utc()))
+        if spec.identity not in self._named:
+            self._named.add(spec.identity)
+            meter.owner = (tier, spec.name)
         return meter
 
     def keep(self, meters: Iterable[Meter | None]) -> None:
         """Only these boxes are in the config now."""
         kept = {id(meter) for meter in meters}
-        for identity, meter in list(self._meters.items()):
-            if id(meter) not in kept:
-                self._tell(self._meters.pop(identity).close(self.clock.utc()))
+        self._named.clear()
+        for meter in self._meters.values():
+            if id(meter) not in kept and not meter.retired:
+                self._tell(meter.retire(self.clock.utc()))
 
     def follow(self, baseline: Baseline | None) -> None:
         """The baseline of a new config; one that says the same goes on."""

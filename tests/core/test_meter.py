@@ -138,6 +138,30 @@ def test_a_begun_minute_is_billed_once() -> None:
     assert by_kind(one.close(MIDNIGHT + 119)) == {"idle": DOLLAR}
 
 
+def test_two_of_one_name_are_two() -> None:
+    """Ids are the clients', who may use one twice: when one has left, the other still uses the endpoint."""
+    one = meter()
+    one.sample(MIDNIGHT, 0)
+    one.enter(use(1), MIDNIGHT + 5)
+    one.enter(use(1), MIDNIGHT + 5)
+    one.leave(use(1), MIDNIGHT + 15)
+    one.leave(use(1), MIDNIGHT + 70)
+    one.leave(use(1), MIDNIGHT + 80)  # and nobody leaves twice
+    assert by_kind(one.settle(MIDNIGHT + 240)) == {"compute": 2 * DIME}
+
+
+def test_a_retired_endpoint_is_paid_while_it_is_used() -> None:
+    """By the replicas last seen; what is not used is nobody's business until it is configured again."""
+    one = meter()
+    one.sample(MIDNIGHT, 2)
+    one.enter(use(), MIDNIGHT + 70)
+    assert by_kind(one.retire(MIDNIGHT + 80)) == {"idle": 2 * DIME, "compute": 2 * DIME}
+    one.leave(use(), MIDNIGHT + 130)
+    assert by_kind(one.settle(MIDNIGHT + 600)) == {"compute": 2 * DIME}
+    assert by_kind(one.reprice(HOURLY, MIDNIGHT + 600)) == {}
+    assert by_kind(one.settle(MIDNIGHT + 660)) == {"idle": 2 * DIME}
+
+
 # --- a box of one's own -------------------------------------------------------------------------------------
 
 
@@ -165,6 +189,15 @@ def test_a_box_is_paid_to_the_moment() -> None:
     """Begun minutes are not whole ones here."""
     one = meter(BOX)
     assert by_kind(one.close(MIDNIGHT + 9)) == {"energy": 900_000, "capex": 2_500_000}
+
+
+def test_a_retired_box_costs_what_it_is_used() -> None:
+    """Its idle time is not on this bill any more."""
+    one = meter(BOX)
+    one.enter(use(), MIDNIGHT)
+    assert by_kind(one.retire(MIDNIGHT + 9)) == {"energy": 900_000, "capex": 2_500_000}
+    one.leave(use(), MIDNIGHT + 18)
+    assert by_kind(one.settle(MIDNIGHT + 600)) == {"energy": 900_000, "capex": 2_500_000}
 
 
 def test_entries_name_the_backend_that_was_used() -> None:

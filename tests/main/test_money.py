@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from app.core.baseline import HourBaseline, HourParams
+from app.core.meter import Use
 from app.core.prices import HourPrice, LocalPrice, TokenPrice, Unpriced
 from app.core.types import Entry, Record
 from app.main.money import Money
@@ -90,7 +91,7 @@ def test_a_sample_of_a_probe_reaches_the_meter() -> None:
 
 
 def test_a_reload_keeps_the_meter_and_settles_under_the_old_price() -> None:
-    """The same box goes on; another price holds from then on; a dropped box is closed."""
+    """The same box goes on; another price holds from then on; a dropped box is paid up to then."""
     purse, hands, till = money()
     spec = FakeBackend("endpoint").spec
     meter = purse.meter(spec, "llm", HOURLY)
@@ -103,8 +104,49 @@ def test_a_reload_keeps_the_meter_and_settles_under_the_old_price() -> None:
     purse.keep([meter])
     purse.keep([])
     assert till.spent == {"idle": 2 * DIME + 10 * DIME}  # the begun minute had been paid
+    hands.at += 600
     purse.settle()
-    assert purse.meter(spec, "llm", HOURLY) is not meter
+    assert till.spent == {"idle": 12 * DIME}
+
+
+def test_a_dropped_box_is_paid_while_somebody_uses_it() -> None:
+    """Requests that began before the reload go on, and so does the bill."""
+    purse, hands, till = money()
+    meter = purse.meter(FakeBackend("endpoint").spec, "llm", HOURLY)
+    assert meter is not None
+    purse.settle()
+    meter.enter(Use("r-1", 1, "endpoint", "llm"), hands.at + 10)
+    hands.at += 30
+    purse.keep([])
+    hands.at += 90
+    meter.leave(Use("r-1", 1, "endpoint", "llm"), hands.at - 10)
+    hands.at += 600
+    purse.settle()
+    assert till.spent == {"compute": 2 * DIME}
+
+
+def test_a_box_that_comes_back_within_a_minute_pays_it_once() -> None:
+    """It is the same box, whatever configs came and went."""
+    purse, hands, till = money()
+    spec = FakeBackend("endpoint").spec
+    purse.meter(spec, "llm", HOURLY)
+    purse.settle()
+    purse.keep([])
+    purse.keep([purse.meter(spec, "llm", HOURLY)])
+    hands.at += 120
+    purse.settle()
+    assert till.spent == {"idle": 2 * DIME}
+
+
+def test_idle_minutes_stand_with_the_present_name_of_a_box() -> None:
+    """A reload that renames a backend or its tier renames what nobody used; the first of several names it."""
+    purse, _, _ = money()
+    old, first, second = (replace(FakeBackend(name).spec, host="box") for name in ("old", "first", "second"))
+    meter = purse.meter(old, "slm", HOURLY)
+    assert meter is not None
+    purse.keep([meter])
+    purse.keep([purse.meter(first, "small", HOURLY), purse.meter(second, "other", HOURLY)])
+    assert meter.owner == ("small", "first")
 
 
 def test_the_baseline_counts_what_was_routed_and_served() -> None:
