@@ -53,6 +53,9 @@ class _Minute(NamedTuple):
     replicas: int
 
 
+Waiting = Record | list[Entry] | _Minute
+
+
 class SqliteRecords:
     """An `app.ports.Observer`. `on_problem` is told once when writing begins to fail, from the writing thread."""
 
@@ -62,7 +65,7 @@ class SqliteRecords:
         self._keeping = keeping
         self._utc = utc
         self._on_problem = on_problem
-        self._waiting: deque[Record | list[Entry] | _Minute] = deque()
+        self._waiting: deque[Waiting] = deque()
         self._failing = False
         self._stop = threading.Event()
         self._writer = _Writer(keeping)
@@ -93,22 +96,42 @@ class SqliteRecords:
     def _write(self) -> None:
         batch = [self._waiting.popleft() for _ in range(len(self._waiting))]
         try:
-            self._writer.write(batch)
+            whole = self._keep(batch)  # and if forgetting fails, what is written stays written and is not written again
             self._writer.forget(self._utc())
-            self._failing = False
-        except sqlite3.OperationalError as error:  # locked or full: it may be better the next time
+            self._failing = self._failing and not whole
+        except Exception as error:
             self._tell(error)
+
+    def _keep(self, batch: list[Waiting]) -> bool:
+        """True if all of it is written. Raises OperationalError if it has to wait."""
+        try:
+            self._writer.write(batch)
+            return True
+        except sqlite3.OperationalError:  # locked or full: it may be better the next time
             self._keep_waiting(batch)
+            raise
         except Exception as error:  # something in it that the database will never take
             self._tell(error)
-            self.dropped += len(batch)
+            self._keep_each(batch)
+            return False
+
+    def _keep_each(self, batch: list[Waiting]) -> None:
+        """One by one, so that only those are lost that cannot be written."""
+        for index, one in enumerate(batch):
+            try:
+                self._writer.write([one])
+            except sqlite3.OperationalError:
+                self._keep_waiting(batch[index:])
+                raise
+            except Exception:
+                self.dropped += 1
 
     def _tell(self, error: Exception) -> None:
         if not self._failing:
             self._failing = True
             self._on_problem(f"records cannot be written: {error}")
 
-    def _keep_waiting(self, batch: list[Record | list[Entry] | _Minute]) -> None:
+    def _keep_waiting(self, batch: list[Waiting]) -> None:
         kept = batch[-BACKLOG:]
         self.dropped += len(batch) - len(kept)
         self._waiting.extendleft(reversed(kept))
@@ -121,16 +144,17 @@ class _Writer:
         self._keeping = keeping
         self._db = connect(keeping.path)
         self._salt: bytes = self._db.execute("SELECT value FROM meta WHERE key = 'salt'").fetchone()[0]
-        self._next: int = self._db.execute("SELECT coalesce(max(id), 0) + 1 FROM requests").fetchone()[0]
 
-    def write(self, batch: Sequence[Record | list[Entry] | _Minute]) -> None:
-        """All of it or nothing."""
+    def write(self, batch: Sequence[Waiting]) -> None:
+        """All of it or nothing. Another process may write to the same file: numbers are given under the lock."""
         if not batch:
             return
         records = [one for one in batch if isinstance(one, Record)]
-        numbered = list(enumerate(records, self._next))
         keeping, salt = self._keeping, self._salt
         with self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            first: int = self._db.execute("SELECT coalesce(max(id), 0) + 1 FROM requests").fetchone()[0]
+            numbered = list(enumerate(records, first))
             self._insert(
                 "requests", REQUEST_COLUMNS, [request_row(n, one, salt, keeping.text(one)) for n, one in numbered]
             )
@@ -140,7 +164,6 @@ class _Writer:
             self._insert("entries (minute, tier, backend, kind, nano_usd, price_id, request_id, attempt)", 8, entries)
             minutes = [one for one in batch if isinstance(one, _Minute)]
             self._insert("baseline (minute, name, nano_usd, replicas)", 4, minutes)
-        self._next += len(records)
 
     def forget(self, now: float) -> None:
         """A bite of what is too old or too much."""

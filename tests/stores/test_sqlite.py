@@ -161,6 +161,45 @@ def test_what_can_never_be_written_stops_nothing_else(tmp_path: Path) -> None:
     assert column(path, "SELECT count(*) FROM requests") == [1]
 
 
+def test_only_what_can_never_be_written_is_lost(tmp_path: Path) -> None:
+    """A number no database takes does not drag down what was settled in the same half second."""
+    path, told = tmp_path / "records.db", []
+    store = SqliteRecords(Keeping(path), lambda: NOW, told.append)
+    store.on_settled(a_record(at=NOW, request_id="before"))
+    store.on_settled(a_record(at=NOW, receipts=(a_receipt(usage=Usage(2**64, 1)),)))
+    store.on_settled(a_record(at=NOW, request_id="after"))
+    store.close()
+    assert (len(told), store.dropped) == (1, 1)
+    assert column(path, "SELECT request_id FROM requests") == ["before", "after"]
+
+
+def test_what_is_written_is_not_written_again(tmp_path: Path) -> None:
+    """Also if something fails right after it: here the deleting of what is too old."""
+    path, told = tmp_path / "records.db", []
+    store = SqliteRecords(Keeping(path), lambda: NOW, told.append)
+    db = sqlite3.connect(path)
+    db.execute("CREATE TRIGGER t BEFORE DELETE ON baseline BEGIN DELETE FROM nowhere; END")
+    db.close()
+    store.on_baseline("all-llm", 7, 1, 1)  # long ago
+    until = time.monotonic() + PATIENCE
+    while not told and time.monotonic() < until:
+        time.sleep(0.01)
+    store.close()
+    assert "nowhere" in told[0]
+    assert (column(path, "SELECT nano_usd FROM baseline"), store.dropped) == ([7], 0)
+
+
+def test_two_may_write_to_one_file(tmp_path: Path) -> None:
+    """As when a new process starts while the old one drains: nobody's number is taken."""
+    path = tmp_path / "records.db"
+    with records(path) as other:
+        with records(path) as one:
+            one.on_settled(a_record(at=NOW, request_id="r-0"))
+        other.on_settled(a_record(at=NOW, request_id="r-1"))
+    assert column(path, "SELECT request_id FROM requests ORDER BY id") == ["r-0", "r-1"]
+    assert column(path, "SELECT count(*) FROM attempts") == [2]
+
+
 def test_nothing_to_read(tmp_path: Path) -> None:
     """A statement about nothing is an error that says so."""
     with pytest.raises(ConfigError, match="there are no records"):
