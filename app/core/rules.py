@@ -128,7 +128,17 @@ def _speaks_of(rule: Rule, text: _Text) -> bool:
 # --- text ---------------------------------------------------------------------------------------------------
 
 _MEDIA = frozenset({"image_url", "input_image", "input_audio", "audio", "file", "video_url"})
-_LABELS = frozenset({"model", "role", "type", "id", "tool_call_id"})
+# The API's own words, by the field whose objects have them: under such a name elsewhere stands somebody's data.
+_LABELS: Mapping[str, frozenset[str]] = {
+    "": frozenset({"model", "type"}),
+    "messages": frozenset({"role", "type", "id", "tool_call_id"}),
+    "content": frozenset({"type"}),
+    "tools": frozenset({"type"}),
+    "tool_choice": frozenset({"type"}),
+    "tool_calls": frozenset({"type", "id"}),
+    "response_format": frozenset({"type"}),
+}
+_NONE: frozenset[str] = frozenset()
 
 
 def texts(body: Mapping[str, Any]) -> Iterator[str]:
@@ -136,22 +146,20 @@ def texts(body: Mapping[str, Any]) -> Iterator[str]:
 
     It does not recurse, so deep nesting cannot hurt.
     """
-    left: list[Any] = [body]
+    left: list[tuple[str, Any]] = [("", body)]  # each with the field that it stands in
     while left:
-        one = left.pop()
+        field, one = left.pop()
         if isinstance(one, str):
             yield one
         elif isinstance(one, list):
-            left += one
+            left += [(field, item) for item in one]
         elif isinstance(one, Mapping):
-            left += _said(one)
+            left += _said(one, _LABELS.get(field, _NONE))
 
 
-def _said(values: Mapping[str, Any]) -> Iterator[Any]:
+def _said(values: Mapping[str, Any], labels: frozenset[str]) -> Iterator[tuple[str, Any]]:
     kind = values.get("type")
-    if isinstance(kind, str) and kind in _MEDIA:
-        yield values.get("text")
-        return
+    media = isinstance(kind, str) and kind in _MEDIA
     for key, value in values.items():
-        if key not in _LABELS or not isinstance(value, str):
-            yield value
+        if not (media and key in _MEDIA) and not (key in labels and isinstance(value, str)):
+            yield key, value

@@ -88,6 +88,10 @@ WHEREVER: list[dict[str, Any]] = [
     {"messages": [{"role": "user", "content": "hi"}], "tools": [{"function": {"description": ID_CARD}}]},
     {"messages": [{"role": "user", "content": "hi"}], "prediction": {"type": "content", "content": ID_CARD}},
     {"messages": [{"role": "user", "content": "hi"}], "metadata": {"customer": ID_CARD}},
+    {"messages": [{"role": "user", "content": "hi"}], "metadata": {"id": ID_CARD}},
+    {"messages": [{"role": "user", "content": "hi"}], "tools": [{"function": {"parameters": {"id": ID_CARD}}}]},
+    {"messages": [{"role": "user", "type": "file", "content": ID_CARD}]},
+    {"messages": [{"role": "user", "content": [{"type": "file", "file": {}, "name": ID_CARD}]}]},
 ]
 
 
