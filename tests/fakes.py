@@ -16,6 +16,7 @@ from app.api.auth import Key, Keyring
 from app.api.live import Live, Site
 from app.core.chat import ChatRequest
 from app.core.prices import Price, TokenPrice
+from app.core.rules import Rule
 from app.core.types import (
     Api,
     BackendSpec,
@@ -32,6 +33,7 @@ from app.core.types import (
     Zone,
 )
 from app.gateway import Gateway, Post, Routing, Slots
+from app.gateway.books import Books
 
 ANSWER = b'{"object":"chat.completion","choices":[]}'
 EVENTS = (b'data: {"choices":[{"delta":{"content":"a"}}]}\n\n', b'data: {"choices":[]}\n\n', b"data: [DONE]\n\n")
@@ -188,6 +190,8 @@ class Rig:
         price: Price = PRICE,
         unknown_models: str = "route",
         now: Callable[[], float] = time.monotonic,
+        rules: tuple[Rule, ...] = (),
+        books: Books | None = None,
     ) -> None:
         self.slots = Slots()
         self.observer = RecordingObserver()
@@ -198,12 +202,13 @@ class Rig:
         names = tuple(dict.fromkeys(tier for tier, _ in tiers))
         self.gateway = Gateway(
             [Post(backend, tier, self.slots.lane(backend.spec), price) for tier, backend in tiers],
-            Routing(names, 0.5, names[0], unknown_models),  # type: ignore[arg-type]
+            Routing(names, 0.5, names[0], unknown_models, rules),  # type: ignore[arg-type]
             router or FakeRouter(),
             [self.observer],
             now,
             self.router_failures.append,
             None if embeddings is None else Post(embeddings, "embed", self.slots.lane(embeddings.spec), price),
+            books,
         )
 
     @property

@@ -50,8 +50,10 @@ class Leg:
         if post.meter is not None:
             post.meter.leave(self._use, self.story.utc())
         usage = reply.usage if reply is not None else self._unseen() if left else None
-        if outcome == "ok" and usage is not None:
-            self.story.compare(usage, post.rate)
+        if usage is not None:
+            usage = self.story.mended(usage, post.rate)
+            if outcome == "ok":
+                self.story.compare(usage, post.rate)
         nano = charge(post.price, usage) if usage else None
         self.story.receipts.append(
             Receipt(

@@ -110,16 +110,15 @@ class Gateway:
         """Decide. Raises a settled GatewayError when no backend may serve the request."""
         story = self._story(request, caller)
         if self._sessions.is_local(caller.key, caller.session):
-            story.caller = caller = replace(caller, local_only=True)
+            _keep_local(story)
         try:
-            story.plan = (
-                self._embedding_plan(request, caller) if request.api == "embedding" else self._plan(request, story)
-            )
+            story.plan = (self._embedding_plan if request.api == "embedding" else self._plan)(request, story)
         except Exception as error:
             story.fail(_known(error))
             raise
-        if story.plan.local_only:
-            self._sessions.mark(caller.key, caller.session)
+        finally:  # what was refused was said as well
+            if story.caller.local_only:
+                self._sessions.mark(caller.key, caller.session)
         return story
 
     def refuse(self, caller: Caller, error: GatewayError) -> None:
@@ -131,9 +130,10 @@ class Gateway:
 
     def decide(self, request: ChatRequest, caller: Caller) -> Plan:
         """The plan alone, nothing counted or remembered: for `/v1/route`."""
+        story = Story(request, caller, (), self._now, self._books)
         if self._sessions.is_local(caller.key, caller.session):
-            caller = replace(caller, local_only=True)
-        return self._plan(request, Story(request, caller, (), self._now, self._books))
+            _keep_local(story)
+        return self._plan(request, story)
 
     def explain(self, request: ChatRequest) -> tuple[float | None, list[tuple[str, float]]]:
         """The score and what made it; None and nothing if the router has no opinion or fails."""
@@ -147,6 +147,8 @@ class Gateway:
     def _plan(self, request: ChatRequest, story: Story) -> Plan:
         view = self.view()
         wish = policy.intent(request, story.caller, view)
+        if wish.local_only:
+            _keep_local(story)
         score = self._score(request, story) if wish.open else None
         return policy.plan(request, story.caller, wish, score, view)
 
@@ -155,6 +157,8 @@ class Gateway:
         try:
             score = self.router.score(request)
             if score is not None:
+                if not 0.0 <= score.value <= 1.0:  # not a number, for instance, would be below every threshold
+                    raise ValueError("a score is a probability")
                 story.why, story.router = score.why, f"{self.router.name} {self.router.version}"
             return score
         except Exception as error:  # a router is replaceable code: whatever it does, requests are served
@@ -163,7 +167,7 @@ class Gateway:
         finally:
             story.classify = self._now() - started
 
-    def _embedding_plan(self, request: ChatRequest, caller: Caller) -> Plan:
+    def _embedding_plan(self, request: ChatRequest, story: Story) -> Plan:
         """Vectors of different models cannot be mixed: one step, no score, no fallback."""
         post = self.embeddings
         if post is None:
@@ -172,8 +176,10 @@ class Gateway:
                 code="embeddings_not_configured",
             )
         spec = post.backend.spec
-        ruling = judge(self.routing.rules, request, caller)
-        local_only = caller.local_only or ruling.keeps_local is not None
+        ruling = judge(self.routing.rules, request, story.caller)
+        if ruling.keeps_local is not None:
+            _keep_local(story)
+        local_only = story.caller.local_only
         if local_only and spec.zone != "local":
             raise InvalidRequest(
                 "This request is local-only, but the embedding backend is remote. Configure a local one.",
@@ -296,6 +302,12 @@ class Gateway:
             deadline=client_left < limits.total,
             ask=ask if warm else None,
         )
+
+
+def _keep_local(story: Story) -> None:
+    """From here on, whatever becomes of it: a request that is refused next must not be taken for a free one."""
+    if not story.caller.local_only:
+        story.caller = replace(story.caller, local_only=True)
 
 
 async def _admit(post: Post, story: Story, now: float) -> None:

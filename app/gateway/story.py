@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from app.core.chat import ChatRequest
 from app.core.tokens import TokenRate, is_truncated
@@ -102,6 +103,12 @@ class Story:
         if not self.truncated:
             rate.learn(raw, usage)
 
+    def mended(self, usage: Usage, rate: TokenRate) -> Usage:
+        """A guess of ours by what this backend has taught about how it counts; what it said itself stays."""
+        if not usage.estimated or self.request is None or self.request.needs & UNREAD:
+            return usage
+        return replace(usage, input=rate.of(usage.input))
+
     def settle(self, outcome: str, status: int = 200, error: GatewayError | None = None) -> None:
         """Tell the observers how it ended; later calls change nothing."""
         if self._settled:
@@ -151,8 +158,9 @@ class Story:
             baseline_nano=self.baseline_nano if outcome == "ok" else None,
             estimate=self.estimate,
             truncated=self.truncated,
-            text=self._books.text(request, self.local_only) if request else None,
-            vector=self._books.vector(request) if request else None,
+            # Before there is a plan nobody may have asked the rules yet whether it is private.
+            text=self._books.text(request, self.local_only) if request and plan else None,
+            vector=self._books.vector(request) if request and plan else None,
         )
 
 

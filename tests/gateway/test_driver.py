@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from app.core.types import Capacity, Facts, Plan, Step
+from app.core.types import Capacity, Facts, Plan, Step, Usage
 from app.errors import (
     InvalidRequest,
     Saturated,
@@ -18,7 +18,7 @@ from app.errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
 )
-from tests.fakes import ANSWER, FakeBackend, FakeRouter, Play, Rig, a_caller, a_request, two_tiers
+from tests.fakes import ANSWER, HANG, FakeBackend, FakeRouter, Play, Rig, a_caller, a_request, two_tiers
 from tests.gateway.asking import FAULTS, answer, ask, failing, outcomes
 from tests.serving import PATIENCE
 
@@ -138,6 +138,13 @@ async def test_waits_for_a_slot() -> None:
 # --- deciding -----------------------------------------------------------------------------------------------
 
 
+async def test_no_number_is_no_score() -> None:
+    """It would be below every threshold, and poison every sum it goes into."""
+    rig = two_tiers(router=FakeRouter(float("nan")))
+    assert await answer(rig) == ANSWER
+    assert (rig.record.reason, rig.record.score, len(rig.router_failures)) == ("router-unavailable", None, 1)
+
+
 @pytest.mark.parametrize("value", [RuntimeError("broken"), None], ids=["raises", "no opinion"])
 async def test_router_unavailable(value: Exception | None) -> None:
     """Without a score the default tier serves; a failure is reported, never shown."""
@@ -222,6 +229,22 @@ async def test_receipts() -> None:
     assert served.nano_usd == 10 * 1000 + 5 * 2000
     assert served.first_token is not None
     assert served.seconds >= served.first_token
+
+
+async def test_guessed_tokens_follow_what_the_backend_has_taught() -> None:
+    """A backend that counts half as many again has most likely done so where it did not say."""
+    rig = Rig([("slm", FakeBackend("small", Play(usage=Usage(100, 5, estimated=True)), Play(head=HANG)))])
+    rig.gateway.posts["small"].rate.value = 1.5
+    await answer(rig)
+    task = asyncio.create_task(answer(rig))
+    await rig.backends[0].reached.wait()
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait({task})
+    guess = a_request().estimated_tokens()
+    answered, left = (record.receipts[0].usage for record in rig.records)
+    assert answered == Usage(150, 5, estimated=True)
+    assert left == Usage(round(1.5 * guess), 0, estimated=True)
 
 
 async def test_model_that_answered() -> None:
