@@ -22,6 +22,7 @@ from app.errors import UpstreamFault, UpstreamMalformed
 
 DONE = b"data: [DONE]\n\n"
 _FINISH = {"stop_sequence": "stop", "eos_token": "stop", "eos": "stop", "tool_call": "tool_calls"}
+MOST = 10**9  # tokens; more is no count, but for instance -1 without its sign
 CASTS = 8  # moulds tried per stream; events that differ in more than their text are read one by one
 _TEXT_KEYS = {"role", "content"}
 _USEFUL = ("reasoning", "refusal", "audio", "function_call")  # beside content and tool_calls
@@ -62,7 +63,7 @@ class Shaping:
         if not isinstance(said, dict):
             return False
         sent, made = said.get("prompt_tokens"), said.get("completion_tokens") or 0
-        if isinstance(sent, int) and isinstance(made, int) and min(sent, made) >= 0 and (sent or made):
+        if isinstance(sent, int) and isinstance(made, int) and min(sent, made) >= 0 and 0 < max(sent, made) <= MOST:
             details = said.get("prompt_tokens_details")
             cached = details.get("cached_tokens") if isinstance(details, dict) else None
             self.usage = Usage(sent, made, min(max(cached, 0), sent) if isinstance(cached, int) else 0)

@@ -56,7 +56,14 @@ def test_zero_usage_on_every_event_is_not_usage() -> None:
     assert one.final_usage().estimated
 
 
-@pytest.mark.parametrize("said", [b"", chunk_of_usage({"prompt_tokens": 0, "completion_tokens": 0})])
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"",
+        chunk_of_usage({"prompt_tokens": 0, "completion_tokens": 0}),
+        chunk_of_usage({"prompt_tokens": 2**64 - 1, "completion_tokens": 5}),
+    ],
+)
 def test_missing_usage_is_estimated_and_given_if_asked_for(said: bytes) -> None:
     """A client that counts on it gets one, made from the text, that looks like the other events."""
     out = events(through(stream(usage=True), chunk({"content": "four words of text"}, created=5), last() + said))
