@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from dataclasses import replace
 from typing import Protocol
 
 from app.core.types import Facts
@@ -62,6 +63,8 @@ class Probes:
 
     async def _once(self, one: Probed) -> None:
         backend, facts = one.backend, await one.probe()
+        if facts.context_window is None:  # Ollama tells it of a loaded model only, but cuts prompts as before
+            facts = replace(facts, context_window=backend.facts.context_window)
         changed = facts.state != backend.facts.state or facts.problem != backend.facts.problem
         backend.facts = facts
         self._on_facts(backend, facts)

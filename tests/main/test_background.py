@@ -49,6 +49,18 @@ async def test_newcomers_are_asked_before_follow_returns() -> None:
     await probes.stop()
 
 
+async def test_a_window_once_known_stays_known() -> None:
+    """A model that was unloaded meanwhile will be loaded with the same one: what does not fit must not be cut."""
+    one = Asked(backend(), [Facts("ready", context_window=4096), Facts("ready"), Facts("ready", context_window=8192)])
+    windows: list[int | None] = []
+    probes = Probes(SystemClock(), lambda _, facts: windows.append(facts.context_window), lambda _, facts: None)
+    for _ in one.answers:
+        await probes.follow([one])
+        await probes.follow([])
+    assert windows == [4096, 4096, 8192]
+    await probes.stop()
+
+
 async def test_those_who_left_are_not_asked_any_more() -> None:
     """After a reload without them their tasks are gone."""
     one = Asked(backend(), [Facts("down", problem="cannot be reached")])

@@ -86,7 +86,8 @@ async def house(
 
 
 def _small(clock: SimClock) -> Scripted:
-    pace = {"first_token": 0.3, "per_token": 1 / 60, "load": 4.0}
+    """It stays in memory: unloaded, an Ollama does not say how much it can read."""
+    pace = {"first_token": 0.3, "per_token": 1 / 60, "load": 4.0, "keep_alive": 86_400.0}
     model = Model("ollama", "scripted:4b", thinks=True, sentences=SENTENCES, **pace)  # type: ignore[arg-type]
     return Scripted(model, now=clock.utc, sleep=clock.sleep)
 
