@@ -76,8 +76,7 @@ class HourBaseline:
         self.params = params
         self._minute: int | None = None  # the first that is not settled
         self._arrivals: dict[int, int] = {}
-        held = ceil((params.scale_up_delay + params.stabilisation) / 60)
-        self._recent: deque[int] = deque(maxlen=max(1, held))
+        self._recent: deque[int] = deque(maxlen=_held(params))
         self._replicas = params.min_replicas
         self._used_until: int | None = None  # the minute in which the last request was served
         self._timed = (0, 0.0)  # how many answers, and their mean seconds
@@ -99,6 +98,13 @@ class HourBaseline:
         if seconds is not None:
             count, mean = self._timed
             self._timed = (count + 1, mean + (seconds - mean) / (count + 1))
+
+    def follow(self, params: HourParams, at: float) -> list[Spent]:
+        """Settle the minutes that are over; from the begun one on it goes by these, awake or asleep as it is."""
+        spent = self.settle(at)
+        self.params = params
+        self._recent = deque((min(one, params.max_replicas) for one in self._recent), maxlen=_held(params))
+        return spent
 
     def settle(self, at: float) -> list[Spent]:
         """The minutes that are over."""
@@ -136,6 +142,11 @@ class HourBaseline:
         if self.params.min_replicas > 0 or after is None:
             return True
         return self._used_until is not None and (minute - self._used_until) * 60 <= after
+
+
+def _held(params: HourParams) -> int:
+    """For how many minutes a replica stays that was ordered once."""
+    return max(1, ceil((params.scale_up_delay + params.stabilisation) / 60))
 
 
 Baseline = TokenBaseline | HourBaseline

@@ -53,11 +53,12 @@ class Money:
                 self._tell(meter.retire(self.clock.utc()))
 
     def follow(self, baseline: Baseline | None) -> None:
-        """The baseline of a new config; one that says the same goes on."""
-        old = self.baseline
+        """The baseline of a new config; one of the same tier goes on, under other parameters if it has others."""
+        old, at = self.baseline, self.clock.utc()
         if isinstance(old, HourBaseline) and isinstance(baseline, HourBaseline) and _same(old, baseline):
+            if old.params != baseline.params:
+                self._compare(old, old.follow(baseline.params, at))
             return
-        at = self.clock.utc()
         if isinstance(old, HourBaseline):
             self._compare(old, old.settle(at))
         if isinstance(baseline, HourBaseline):
@@ -120,7 +121,8 @@ class Money:
 
 
 def _same(one: HourBaseline, other: HourBaseline) -> bool:
-    return (one.name, one.tier, one.params) == (other.name, other.tier, other.params)
+    """Of one large model? Another price or other limits change nothing about what was awake and who has arrived."""
+    return (one.name, one.tier) == (other.name, other.tier)
 
 
 def _routed(record: Record) -> bool:

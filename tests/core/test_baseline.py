@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -75,6 +77,28 @@ def test_measured_service_times_replace_the_assumed_one() -> None:
     for _ in range(MEASURED):
         one.arrive(NOON, 25.0)
     assert one.service == 25.0
+
+
+def test_other_parameters_hold_from_the_begun_minute_on() -> None:
+    """Minutes that are over cost what they did; what was awake stays awake, and what was ordered within the limits."""
+    one = hours(min_replicas=0, scale_to_zero_after=300.0, stabilisation=180.0)
+    one.settle(NOON)
+    for _ in range(300):
+        one.arrive(NOON + 1, None)
+    dearer = replace(one.params, usd_per_hour=12.0, max_replicas=2)
+    before = one.follow(dearer, NOON + 90)
+    after = one.settle(NOON + 180)
+    assert [(spent.replicas, spent.nano_usd) for spent in before] == [(4, 4 * DIME)]
+    assert [(spent.replicas, spent.nano_usd) for spent in after] == [(2, 4 * DIME), (2, 4 * DIME)]
+
+
+def test_arrivals_of_the_begun_minute_are_not_forgotten() -> None:
+    """A reload in the middle of a minute does not put the endpoint of the baseline to sleep."""
+    one = hours(min_replicas=0, scale_to_zero_after=60.0)
+    one.settle(NOON)
+    one.arrive(NOON + 1, None)
+    one.follow(replace(one.params, usd_per_hour=12.0), NOON + 30)
+    assert [spent.nano_usd for spent in one.settle(NOON + 60)] == [2 * DIME]
 
 
 def test_a_request_of_a_settled_minute_counts_in_the_next() -> None:

@@ -169,8 +169,8 @@ def test_the_baseline_counts_what_was_routed_and_served() -> None:
     assert till.compared == [("all-llm", 0, minute, 0), ("all-llm", DIME, minute + 1, 1)]
 
 
-def test_a_baseline_that_says_the_same_goes_on() -> None:
-    """A reload forgets what was learned only if the parameters are others."""
+def test_a_baseline_of_the_same_tier_goes_on() -> None:
+    """A reload forgets what was learned only if the large model is another."""
     purse, _, _ = money()
     first, same = (HourBaseline("all-llm", "llm", HourParams(6.0, concurrency=1)) for _ in range(2))
     other = HourBaseline("all-llm", "llm", HourParams(7.0, concurrency=1))
@@ -178,7 +178,8 @@ def test_a_baseline_that_says_the_same_goes_on() -> None:
     purse.follow(same)
     assert purse.baseline is first
     purse.follow(other)
-    assert purse.baseline is other
+    assert purse.baseline is first
+    assert first.params == other.params
     renamed = HourBaseline("all-big", "big", other.params)
     purse.follow(renamed)
     assert purse.baseline is renamed
