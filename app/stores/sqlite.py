@@ -199,9 +199,14 @@ class _Writer:
 
 
 def connect(path: Path, migrations: Sequence[str] = MIGRATIONS) -> sqlite3.Connection:
-    """The database at `path`, made if it is not there, at the newest version. Raises ConfigError."""
+    """The database at `path`, made if it is not there, at the newest version. Raises ConfigError.
+
+    A new file is its owner's alone, as it may come to hold texts; SQLite gives its side files the same mode.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            path.touch(mode=0o600)
         db = sqlite3.connect(path, timeout=5.0, check_same_thread=False)
     except (OSError, sqlite3.Error) as error:
         raise ConfigError(f"records.path: {path} cannot be used: {error}") from None

@@ -200,6 +200,17 @@ def test_two_may_write_to_one_file(tmp_path: Path) -> None:
     assert column(path, "SELECT count(*) FROM attempts") == [2]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no modes")
+def test_nobody_else_may_read_it(tmp_path: Path) -> None:
+    """A new file and what SQLite puts beside it; the mode that an operator gave to an old one stays."""
+    path = tmp_path / "records.db"
+    with records(path):
+        assert {one.stat().st_mode & 0o777 for one in tmp_path.iterdir()} == {0o600}
+    path.chmod(0o640)
+    connect(path).close()
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
 def test_nothing_to_read(tmp_path: Path) -> None:
     """A statement about nothing is an error that says so."""
     with pytest.raises(ConfigError, match="there are no records"):
