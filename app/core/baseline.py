@@ -1,8 +1,8 @@
 """The baseline: what the same traffic would have cost if all of it had gone to the large model. Pure.
 
-Only requests that were routed and completed count. With a token price each of them has its own figure: its input
-as counted, its output times a verbosity ratio where the small model wrote it. With a price by the hour the traffic
-of each clock minute decides how many replicas would have run:
+Only chat that was routed (`counts`) and completed is compared. With a token price each request has its own figure:
+its input as counted, its output times a verbosity ratio where the small model wrote it. With a price by the hour the
+traffic of each clock minute decides how many replicas would have run:
 
     wanted = ceil(arrivals per second * service seconds / (concurrency * utilisation)), within min..max replicas
 
@@ -19,9 +19,16 @@ from math import ceil
 from typing import NamedTuple
 
 from app.core.prices import PER_MILLION, TokenPrice, to_nano
-from app.core.types import Usage
+from app.core.types import Api, Usage
 
+BYPASSED = "explicit-model"  # asked for by name: without a router it would have gone there as well
 MEASURED = 20  # answers of the large model after which their mean service time replaces the assumed one
+
+
+def counts(api: Api, reason: str | None) -> bool:
+    """Is it routed chat? All else is outside of every baseline: text completions, embeddings, models asked for by name,
+    and what was never decided."""
+    return api == "chat" and reason not in (None, BYPASSED)
 
 
 @dataclass(frozen=True, slots=True)

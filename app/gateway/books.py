@@ -7,12 +7,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from app.core.baseline import TokenBaseline
+from app.core.baseline import TokenBaseline, counts
 from app.core.chat import ChatRequest
 from app.core.features import features
 from app.core.types import Plan, Receipt
-
-BYPASSED = "explicit-model"  # asked for by name: without a router it would have gone there as well
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +25,9 @@ class Books:
 
     def baseline_nano(self, request: ChatRequest | None, plan: Plan | None, receipt: Receipt | None) -> int | None:
         """What a served chat request would have cost at the large model; None if it stands outside the baseline."""
-        if self.baseline is None or receipt is None or receipt.usage is None or not counts(request, plan):
+        if self.baseline is None or request is None or plan is None or receipt is None or receipt.usage is None:
+            return None
+        if not counts(request.api, plan.reason):
             return None
         return self.baseline.nano(receipt.usage, receipt.tier)
 
@@ -42,8 +42,3 @@ class Books:
         if not self.keep_vector or request.api == "embedding":
             return None
         return features(request.body).packed()
-
-
-def counts(request: ChatRequest | None, plan: Plan | None) -> bool:
-    """Is it routed chat? Embeddings and models asked for by name are outside of every comparison."""
-    return request is not None and request.api != "embedding" and plan is not None and plan.reason != BYPASSED

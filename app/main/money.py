@@ -10,11 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from app.core.baseline import Baseline, HourBaseline, Spent, TokenBaseline
+from app.core.baseline import Baseline, HourBaseline, Spent, TokenBaseline, counts
 from app.core.meter import Meter
 from app.core.prices import HourPrice, LocalPrice, Price
 from app.core.types import BackendSpec, Entry, Record
-from app.gateway.books import BYPASSED
 from app.ports import Backend, Clock, Observer
 
 EVERY = 1.0  # seconds between looks at the clock; minutes are told within one of their end
@@ -76,7 +75,7 @@ class Money:
             meter.sample(self.clock.utc(), replicas)
 
     def on_settled(self, record: Record) -> None:
-        if isinstance(self.baseline, HourBaseline) and record.outcome == "ok" and _routed(record):
+        if isinstance(self.baseline, HourBaseline) and record.outcome == "ok" and counts(record.api, record.reason):
             own = record.tier == self.baseline.tier
             self.baseline.arrive(record.at, record.receipts[-1].seconds if own else None)
 
@@ -123,7 +122,3 @@ class Money:
 def _same(one: HourBaseline, other: HourBaseline) -> bool:
     """Of one large model? Another price or other limits change nothing about what was awake and who has arrived."""
     return (one.name, one.tier) == (other.name, other.tier)
-
-
-def _routed(record: Record) -> bool:
-    return record.api != "embedding" and record.reason not in (None, BYPASSED)

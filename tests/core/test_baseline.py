@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.baseline import MEASURED, HourBaseline, HourParams, TokenBaseline
+from app.core.baseline import MEASURED, HourBaseline, HourParams, TokenBaseline, counts
 from app.core.prices import TokenPrice
-from app.core.types import Usage
+from app.core.types import Reason, Usage
 
 DIME = 100_000_000  # nano-dollars: six dollars an hour, a minute
 NOON = 20_000 * 86_400.0 + 43_200
+
+
+@pytest.mark.parametrize("reason", get_args(Reason))
+def test_routed_chat_counts(reason: Reason) -> None:
+    """Whatever decided the tier: without a router it had gone to the large model. A name of a model is no routing."""
+    assert counts("chat", reason) == (reason != "explicit-model")
+    assert not counts("completion", reason)
+    assert not counts("embedding", reason)
+    assert not counts("chat", None)
 
 
 def hours(**changes: object) -> HourBaseline:

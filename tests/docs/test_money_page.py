@@ -19,7 +19,7 @@ from app.core.baseline import HourBaseline, HourParams, TokenBaseline
 from app.core.ledger import Ledger, entries_of
 from app.core.meter import Meter, Use
 from app.core.prices import HourPrice, LocalPrice, TokenPrice, Unpriced, charge
-from app.core.types import Capacity, CostKind, Entry, Receipt, Record, Timeouts, Usage
+from app.core.types import Api, Capacity, CostKind, Entry, Reason, Receipt, Record, Timeouts, Usage
 from app.errors import UpstreamFault, UpstreamMalformed, UpstreamUnavailable
 from app.main import money
 from app.main.money import Money
@@ -211,6 +211,16 @@ def test_replicas_for_arrivals(row: list[str]) -> None:
     for _ in range(int(row[0])):
         one.arrive(NINE, None)
     assert [spent.replicas for spent in one.settle(NINE + 60)] == [int(row[1])]
+
+
+def test_who_is_in_the_baseline() -> None:
+    """Chat alone of all endpoints, and of that every reason but one."""
+    told = flat("The baseline")
+    apis: dict[Api, str] = {"completion": "/v1/completions", "embedding": "/v1/embeddings"}
+    assert {*apis, "chat"} == set(get_args(Api))
+    assert all(f"`{path}`" in told and not baseline.counts(api, "score") for api, path in apis.items())
+    outside = {reason for reason in get_args(Reason) if not baseline.counts("chat", reason)}
+    assert outside == {word(told.partition("the reason ")[2])}
 
 
 def test_who_has_no_baseline() -> None:

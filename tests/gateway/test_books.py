@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
-
 from app.core.baseline import TokenBaseline
 from app.core.prices import TokenPrice
 from app.core.types import Plan, Reason, Receipt, Step, Usage
-from app.gateway.books import Books, counts
+from app.gateway.books import Books
 from tests.fakes import a_request
 
 BOOKS = Books(lambda: 0.0, TokenBaseline("all-llm", "llm", TokenPrice(1.0, 2.0)))
@@ -31,15 +29,10 @@ def test_without_a_baseline_or_tokens_there_is_no_figure() -> None:
     assert BOOKS.baseline_nano(a_request(), plan(), None) is None
 
 
-@pytest.mark.parametrize("reason", ["score", "explicit-tier", "rule", "local-only", "capability"])
-def test_routed_chat_counts(reason: Reason) -> None:
-    """Whatever decided the tier: without a router all of it had gone to the large model."""
-    assert counts(a_request(), plan(reason))
-
-
 def test_what_is_outside() -> None:
-    """Embeddings, models asked for by name, and what was never planned."""
-    assert not counts(a_request("embedding"), plan())
-    assert not counts(a_request(), plan("explicit-model"))
-    assert not counts(a_request(), None)
-    assert not counts(None, plan())
+    """Whatever is no chat, models asked for by name, and what was never planned."""
+    assert BOOKS.baseline_nano(a_request("completion"), plan(), SERVED) is None
+    assert BOOKS.baseline_nano(a_request("embedding"), plan(), SERVED) is None
+    assert BOOKS.baseline_nano(a_request(), plan("explicit-model"), SERVED) is None
+    assert BOOKS.baseline_nano(a_request(), None, SERVED) is None
+    assert BOOKS.baseline_nano(None, plan(), SERVED) is None

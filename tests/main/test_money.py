@@ -150,14 +150,15 @@ def test_idle_minutes_stand_with_the_present_name_of_a_box() -> None:
 
 
 def test_the_baseline_counts_what_was_routed_and_served() -> None:
-    """Failed requests, embeddings and models asked for by name are outside; only the large model's time is measured."""
+    """Only chat, and none of it that failed or asked for a model by name; only the large model's time is measured."""
     purse, hands, till = money()
     params = HourParams(
         6.0, concurrency=1, min_replicas=0, scale_to_zero_after=1.0, scale_up_delay=0.0, stabilisation=0.0
     )
     purse.follow(HourBaseline("all-llm", "llm", params))
     purse.settle()
-    outside = {"outcome": "shed"}, {"api": "embedding"}, {"reason": "explicit-model"}, {"reason": None}
+    no_chat = {"api": "completion"}, {"api": "embedding"}
+    outside = *no_chat, {"outcome": "shed"}, {"reason": "explicit-model"}, {"reason": None}
     for changes in outside:
         purse.on_settled(a_record(**{"at": NOON, **changes}))
     hands.at += 60
