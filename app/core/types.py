@@ -275,8 +275,9 @@ class Record:
     """One settled request: all that observers ever see. No key material, and no words of the prompt unless the
     config asks to keep them (`text`).
 
-    `outcome` is "ok", "client-error", "upstream-error", "shed", "cancelled" or "aborted" (broke after the
-    first byte). `overhead` is the gateway's own time: total less waiting for slots and for backends.
+    `outcome` is "ok", "client-error", "upstream-error", "internal-error" (a bug of ours), "shed", "cancelled" or
+    "aborted" (broke after the first byte). `overhead` is the gateway's own time: total less waiting for slots and for
+    backends.
     `at` is when it began, seconds since the epoch. `estimate` are prompt tokens as guessed before the answer;
     `truncated` says that the backend counted far fewer. `baseline_nano` is what the tokens would have cost at the
     baseline's backend, None without a token price there.

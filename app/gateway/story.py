@@ -8,7 +8,7 @@ from dataclasses import replace
 from app.core.chat import ChatRequest
 from app.core.tokens import TokenRate, is_truncated
 from app.core.types import Attempt, Caller, Capability, Plan, Receipt, Record, Usage
-from app.errors import ClientFault, GatewayError, OurFault, UpstreamRejected
+from app.errors import ClientFault, GatewayError, OurFault, UpstreamFault, UpstreamRejected
 from app.gateway.books import Books
 from app.ports import Observer
 
@@ -167,4 +167,6 @@ class Story:
 def _outcome_of(error: GatewayError) -> str:
     if isinstance(error, ClientFault | UpstreamRejected):
         return "client-error"
-    return "shed" if isinstance(error, OurFault) else "upstream-error"
+    if isinstance(error, UpstreamFault):
+        return "upstream-error"
+    return "shed" if isinstance(error, OurFault) else "internal-error"

@@ -25,7 +25,7 @@ def _kinds(error: type[GatewayError]) -> Iterator[str]:
 ERRORS = frozenset(_kinds(GatewayError))
 SHED = frozenset(_kinds(OurFault)) - {OurFault.kind}
 REASONS = frozenset(get_args(Reason))
-OUTCOMES = frozenset({"ok", "client-error", "upstream-error", "shed", "cancelled", "aborted"})
+OUTCOMES = frozenset({"ok", "client-error", "upstream-error", "internal-error", "shed", "cancelled", "aborted"})
 ATTEMPTS = frozenset({"ok", "cancelled"}) | ERRORS
 FINAL_REASONS = frozenset(f"fallback:{kind}" for kind in ERRORS)
 COSTS: frozenset[str] = frozenset(get_args(CostKind))

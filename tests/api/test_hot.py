@@ -245,7 +245,7 @@ async def test_bug() -> None:
     assert (response.status_code, fault(response)["code"]) == (500, "internal_error")
     assert "secret" not in response.text
     assert [(name, type(error)) for name, error in rig.bugs] == [("req-0", ZeroDivisionError)]
-    assert (rig.record.status, rig.record.error) == (500, "internal")
+    assert (rig.record.outcome, rig.record.status, rig.record.error) == ("internal-error", 500, "internal")
     assert rig.inflight() == 0
 
 

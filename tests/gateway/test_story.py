@@ -58,12 +58,12 @@ def test_settles_once(story: Story, observer: RecordingObserver) -> None:
         (UpstreamTimeout("no"), "upstream-error"),
         (Saturated("no"), "shed"),
         (DeadlineExceeded("no"), "shed"),
-        (GatewayError("no"), "upstream-error"),
+        (GatewayError("no"), "internal-error"),
     ],
     ids=lambda value: getattr(value, "kind", value),
 )
 def test_whose_fault(story: Story, observer: RecordingObserver, error: GatewayError, outcome: str) -> None:
-    """The outcome says who has to do something: the client, the backend, or the operator."""
+    """The outcome says who has to do something: the client, the backend, the operator, or we."""
     story.fail(error)
     record = observer.records[0]
     assert (record.outcome, record.status, record.error) == (outcome, error.status, error.kind)
