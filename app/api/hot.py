@@ -57,7 +57,7 @@ class HotEndpoint:
             raw = await incoming.body(headers, receive, live.max_body)
             request = incoming.parse(self._api, raw)
         except GatewayError as error:
-            live.gateway.refuse(caller, error)
+            live.gateway.refuse(self._api, caller, error)
             raise
         return live.gateway.begin(request, caller)
 

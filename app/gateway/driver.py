@@ -20,7 +20,7 @@ from app.core.cascade import cascade
 from app.core.chat import ChatRequest
 from app.core.rules import Rule, judge
 from app.core.sessions import LocalSessions
-from app.core.types import Answered, Attempt, Caller, Facts, Failed, Outcome, Plan, Score, Served, Step, View
+from app.core.types import Answered, Api, Attempt, Caller, Facts, Failed, Outcome, Plan, Score, Served, Step, View
 from app.errors import (
     GatewayError,
     InvalidRequest,
@@ -108,7 +108,7 @@ class Gateway:
 
     def begin(self, request: ChatRequest, caller: Caller) -> Story:
         """Decide. Raises a settled GatewayError when no backend may serve the request."""
-        story = self._story(request, caller)
+        story = Story(request, caller, self._observers, self._now, self._books)
         if self._sessions.is_local(caller.key, caller.session):
             _keep_local(story)
         try:
@@ -121,12 +121,9 @@ class Gateway:
                 self._sessions.mark(caller.key, caller.session)
         return story
 
-    def refuse(self, caller: Caller, error: GatewayError) -> None:
+    def refuse(self, api: Api, caller: Caller, error: GatewayError) -> None:
         """Count a request that never became one: no key, no JSON, too large."""
-        self._story(None, caller).fail(error)
-
-    def _story(self, request: ChatRequest | None, caller: Caller) -> Story:
-        return Story(request, caller, self._observers, self._now, self._books)
+        Story(None, caller, self._observers, self._now, self._books, api).fail(error)
 
     def decide(self, request: ChatRequest, caller: Caller) -> Plan:
         """The plan alone, nothing counted or remembered: for `/v1/route`."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from app.core.chat import ChatRequest
 from app.core.tokens import TokenRate, is_truncated
-from app.core.types import Attempt, Caller, Capability, Plan, Receipt, Record, Usage
+from app.core.types import Api, Attempt, Caller, Capability, Plan, Receipt, Record, Usage
 from app.errors import ClientFault, GatewayError, OurFault, UpstreamFault, UpstreamRejected
 from app.gateway.books import Books
 from app.ports import Observer
@@ -19,6 +19,7 @@ class Story:
     """`plan` is the decision; `trail` and `receipts` grow with the attempts. Times are the driver's clock."""
 
     __slots__ = (
+        "_api",
         "_books",
         "_now",
         "_observers",
@@ -50,8 +51,10 @@ class Story:
         observers: Iterable[Observer],
         now: Callable[[], float],
         books: Books,
+        api: Api = "chat",
     ) -> None:
         self.request = request
+        self._api = api  # of the endpoint, if there never was a request
         self.started = now()
         self.utc = books.utc
         self.at = books.utc()
@@ -129,7 +132,7 @@ class Story:
         gaps = self.pieces - 1
         return Record(
             request_id=caller.request_id,
-            api=request.api if request else "chat",
+            api=request.api if request else self._api,
             stream=request.stream if request else False,
             key=caller.key,
             local_only=self.local_only,

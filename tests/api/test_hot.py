@@ -206,6 +206,19 @@ async def test_refusals(headers: dict[str, str], status: int, code: str) -> None
     assert rig.backends[0].sent == rig.backends[1].sent == []
 
 
+@pytest.mark.parametrize(
+    ("path", "api"), [(CHAT, "chat"), ("/v1/completions", "completion"), ("/v1/embeddings", "embedding")]
+)
+@pytest.mark.parametrize("key", ["sk-app", "sk-unknown"])
+async def test_refused_at_the_door(path: str, api: str, key: str) -> None:
+    """By its key or by its body: the record says at which endpoint, though nobody has read what was asked."""
+    rig = two_tiers()
+    async with calling(an_app(rig, *KEYS)) as client:
+        response = await client.post(path, json={}, headers={"x-api-key": key})
+    assert response.status_code == (400 if key == "sk-app" else 401)
+    assert (rig.record.api, rig.record.outcome) == (api, "client-error")
+
+
 async def test_bound_key_stays_local() -> None:
     """A key that is local-only reaches local backends only, whatever the model asked for."""
     rig = two_tiers(FakeBackend("small", Play(head=UpstreamTimeout("slow"))))

@@ -185,8 +185,8 @@ async def test_bug_in_the_policy_is_recorded() -> None:
 def test_refuse() -> None:
     """What never became a request is counted, too."""
     rig = two_tiers()
-    rig.gateway.refuse(a_caller(), InvalidRequest("no JSON"))
-    assert rig.record.outcome == "client-error"
+    rig.gateway.refuse("embedding", a_caller(), InvalidRequest("no JSON"))
+    assert (rig.record.api, rig.record.outcome) == ("embedding", "client-error")
 
 
 def test_decide_counts_nothing() -> None:
