@@ -50,8 +50,8 @@ def decision(story: Story) -> Headers:
 
 
 def cost(story: Story) -> Headers:
-    """The price of all attempts, where each of them has a token price, and what it would have been without routing;
-    nothing where that is not known, which is not 0."""
+    """What the tokens of all attempts cost, and what they would have without routing. Nothing where that is not known,
+    which is not 0: an attempt without a token price, or one that was answered and not counted."""
     headers = []
     amounts = [receipt.nano_usd for receipt in story.receipts]
     if amounts and None not in amounts:

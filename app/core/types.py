@@ -254,7 +254,8 @@ class Receipt:
     """One attempt as it ended. `outcome` is "ok", "cancelled" or an error kind. Seconds, nano-dollars.
 
     `nano_usd` is what its tokens cost, all of one `kind`; both None where time is paid for instead of tokens: then
-    the ledger's entries of its minutes carry its share.
+    the ledger's entries of its minutes carry its share. Where tokens are paid and none came of it, it costs 0 of no
+    kind, which is known; None would be unknown.
     """
 
     backend: str

@@ -15,6 +15,8 @@ from app.gateway.story import Story
 from app.gateway.watch import Watch
 from app.ports import Reply
 
+_NOTHING = Usage(0, 0)  # of an attempt that was refused, or never reached its backend
+
 
 class Leg:
     """One attempt that holds a slot: it ends once, in a receipt, and gives the slot back at that moment."""
@@ -54,7 +56,8 @@ class Leg:
             usage = self.story.mended(usage, post.rate)
             if outcome == "ok":
                 self.story.compare(usage, post.rate)
-        nano = charge(post.price, usage) if usage else None
+        due = _NOTHING if usage is None and reply is None else usage
+        nano = charge(post.price, due) if due else None
         self.story.receipts.append(
             Receipt(
                 backend=post.backend.spec.name,
@@ -65,7 +68,7 @@ class Leg:
                 seconds=seconds,
                 usage=usage,
                 nano_usd=nano,
-                kind=None if nano is None else self._kind(outcome),
+                kind=None if nano is None or usage is None else self._kind(outcome),
                 number=self.number,
                 price_id=post.price.id,
             )

@@ -155,6 +155,14 @@ async def test_upstream_faults_are_real_statuses(stream: bool) -> None:
     assert response.headers["x-smallfirst-backend"] == "small"
 
 
+async def test_cost_after_a_fallback() -> None:
+    """An attempt that was refused before any token cost nothing, and does not hide what the answer cost."""
+    rig = two_tiers(FakeBackend("small", Play(head=UpstreamRateLimited("slow down"))))
+    response = await chat(rig)
+    assert response.headers["x-smallfirst-attempts"] == "2"
+    assert response.headers["x-smallfirst-cost-usd"] == "0.000020000"
+
+
 async def test_rejected_by_the_backend() -> None:
     """What a backend says about the request itself reaches the client."""
     error = UpstreamRejected("temperature is too high", param="temperature", status=422)

@@ -77,7 +77,7 @@ def a_receipt(nano_usd: int | None) -> Receipt:
 
 @pytest.mark.parametrize(
     ("amounts", "cost"),
-    [([1_500_000], "0.001500000"), ([1, 2], "0.000000003"), ([0], "0.000000000"), ([5, None], None), ([], None)],
+    [([1_500_000], "0.001500000"), ([1, 2], "0.000000003"), ([0, 5], "0.000000005"), ([5, None], None), ([], None)],
 )
 def test_cost(amounts: list[int | None], cost: str | None) -> None:
     """The price of all attempts, or nothing where one of them has none: unknown is not 0."""

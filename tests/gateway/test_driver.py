@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from app.core.prices import HourPrice, Unpriced
 from app.core.types import Capacity, Facts, Plan, Step, Usage
 from app.errors import (
     InvalidRequest,
@@ -224,11 +225,24 @@ async def test_receipts() -> None:
     rig = two_tiers(failing(UpstreamUnavailable("no")))
     await answer(rig)
     failed, served = rig.record.receipts
-    assert (failed.tier, failed.usage, failed.nano_usd, failed.first_token) == ("slm", None, None, None)
+    assert (failed.tier, failed.usage, failed.first_token) == ("slm", None, None)
+    assert (failed.nano_usd, failed.kind) == (0, None)  # by its price no tokens cost nothing
     assert (served.tier, served.usage) == ("llm", Play().usage)
     assert served.nano_usd == 10 * 1000 + 5 * 2000
     assert served.first_token is not None
     assert served.seconds >= served.first_token
+
+
+async def test_what_is_not_known_costs_nothing_known() -> None:
+    """Without a price by tokens a refused attempt has no cost of its own; nor has an answer that nobody counted."""
+    by_time = two_tiers(failing(UpstreamUnavailable("no")), price=HourPrice(1.0))
+    await answer(by_time)
+    unpriced = two_tiers(failing(UpstreamUnavailable("no")), price=Unpriced())
+    await answer(unpriced)
+    uncounted = two_tiers(FakeBackend("small", Play(usage=None)))
+    await answer(uncounted)
+    receipts = [receipt for rig in (by_time, unpriced, uncounted) for receipt in rig.record.receipts]
+    assert [receipt.nano_usd for receipt in receipts] == [None] * 5
 
 
 async def test_guessed_tokens_follow_what_the_backend_has_taught() -> None:
