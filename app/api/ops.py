@@ -113,10 +113,12 @@ def _details(site: Site) -> dict[str, Any]:
 
 
 def _models(site: Site) -> dict[str, str]:
-    """Every name that `model` may take, and who owns it."""
+    """Every name that `model` may take, and who owns it; that of embeddings last."""
     gateway = site.live.gateway
     names = {AUTO: "smallfirst"} | dict.fromkeys(gateway.routing.tiers, "smallfirst")
-    return names | {post.backend.spec.model: post.backend.spec.name for post in gateway.posts.values()}
+    for post in gateway.all_posts():
+        names.setdefault(post.backend.spec.model, post.backend.spec.name)
+    return names
 
 
 def _card(name: str, owner: str) -> dict[str, Any]:

@@ -150,6 +150,16 @@ async def test_models(rig: Rig, path: str) -> None:
     assert all(card["object"] == "model" and card["created"] and card["owned_by"] for card in body["data"])
 
 
+async def test_the_model_of_embeddings() -> None:
+    """It stands last, and once if it is a model of a tier as well."""
+    apart, shared = FakeBackend("small", model="nomic"), FakeBackend("small")
+    body = (await get(two_tiers(embeddings=apart), "/v1/models")).json()
+    assert [card["id"] for card in body["data"]][-2:] == ["large-model", "nomic"]
+    assert (await get(two_tiers(embeddings=apart), "/v1/models/nomic")).json()["owned_by"] == "small"
+    body = (await get(two_tiers(embeddings=shared), "/v1/models")).json()
+    assert [card["id"] for card in body["data"]][-2:] == ["small-model", "large-model"]
+
+
 @pytest.mark.parametrize("prefix", ["/v1/models", "/models"])
 @pytest.mark.parametrize("spelled", ["org/model:4b", "org%2Fmodel:4b"])
 async def test_model_with_a_slash(prefix: str, spelled: str) -> None:
