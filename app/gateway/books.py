@@ -22,6 +22,7 @@ class Books:
     keep_text: bool = False
     keep_local_text: bool = False
     keep_vector: bool = False
+    keep_local_vector: bool = False
 
     def baseline_nano(self, request: ChatRequest | None, plan: Plan | None, receipt: Receipt | None) -> int | None:
         """What a served chat request would have cost at the large model; None if it stands outside the baseline."""
@@ -37,8 +38,9 @@ class Books:
             return None
         return json.dumps(request.body, ensure_ascii=False)
 
-    def vector(self, request: ChatRequest) -> bytes | None:
-        """What the router sees of a request, if the config wants it kept."""
-        if not self.keep_vector or request.api == "embedding":
+    def vector(self, request: ChatRequest, local_only: bool) -> bytes | None:
+        """What the router sees of a request, if the config wants it kept; the second yes is as for text: counters of
+        words tell something of the words."""
+        if not self.keep_vector or request.api == "embedding" or (local_only and not self.keep_local_vector):
             return None
         return features(request.body).packed()

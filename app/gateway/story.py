@@ -163,7 +163,7 @@ class Story:
             truncated=self.truncated,
             # Before there is a plan nobody may have asked the rules yet whether it is private.
             text=self._books.text(request, self.local_only) if request and plan else None,
-            vector=self._books.vector(request) if request and plan else None,
+            vector=self._books.vector(request, self.local_only) if request and plan else None,
         )
 
 

@@ -89,7 +89,15 @@ def _records(config: GatewayConfig, clock: Clock, log: JsonLog) -> SqliteRecords
     if wanted is None:
         return None
     loop = asyncio.get_running_loop()
-    keeping = Keeping(Path(wanted.path), wanted.keep_days, wanted.max_mb, wanted.store_text, wanted.store_local_text)
+    keeping = Keeping(
+        Path(wanted.path),
+        wanted.keep_days,
+        wanted.max_mb,
+        wanted.store_text,
+        wanted.store_local_text,
+        wanted.store_features,
+        wanted.store_local_features,
+    )
 
     def tell(problem: str) -> None:  # in the writing thread
         loop.call_soon_threadsafe(partial(log.event, "records", problem=problem))

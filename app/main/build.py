@@ -76,6 +76,7 @@ def _books(config: GatewayConfig, keep: Keep) -> Books:
         keep_text=wanted is not None and wanted.store_text,
         keep_local_text=wanted is not None and wanted.store_local_text,
         keep_vector=wanted is not None and wanted.store_features,
+        keep_local_vector=wanted is not None and wanted.store_local_features,
     )
 
 

@@ -85,21 +85,24 @@ class State(Model):
 
 
 class Records(Model):
-    """What is kept of each request, and for how long. Text and feature vectors only if they are asked for; text of
-    local-only requests only with a yes of its own."""
+    """What is kept of each request, and for how long. Text and feature vectors only if they are asked for; those of
+    local-only requests only with a yes of their own."""
 
     kind: Literal["sqlite"] = "sqlite"
     path: Annotated[str, Field(min_length=1)] = "data/records.db"
     store_text: bool = False
     store_local_text: bool = False
     store_features: bool = False
+    store_local_features: bool = False
     keep_days: Annotated[float, Field(gt=0)] = 30
     max_mb: Annotated[float, Field(gt=0)] = 500
 
     @model_validator(mode="after")
-    def _local_text_is_text(self) -> Records:
+    def _the_second_yes_needs_the_first(self) -> Records:
         if self.store_local_text and not self.store_text:
             raise ValueError("store_local_text needs store_text: true")
+        if self.store_local_features and not self.store_features:
+            raise ValueError("store_local_features needs store_features: true")
         return self
 
 

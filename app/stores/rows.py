@@ -15,7 +15,7 @@ REQUEST_COLUMNS = 33
 ATTEMPT_COLUMNS = 15
 
 
-def request_row(number: int, record: Record, salt: bytes, text: str | None) -> Row:
+def request_row(number: int, record: Record, salt: bytes, text: str | None, vector: bytes | None) -> Row:
     return (
         number,
         _clean(record.request_id),
@@ -48,7 +48,7 @@ def request_row(number: int, record: Record, salt: bytes, text: str | None) -> R
         record.seconds,
         record.overhead,
         record.baseline_nano,
-        record.vector,
+        vector,
         _clean(text),
     )
 

@@ -39,11 +39,18 @@ class Keeping:
     max_mb: float = 500
     store_text: bool = False
     store_local_text: bool = False
+    store_features: bool = False
+    store_local_features: bool = False
 
     def text(self, record: Record) -> str | None:
         """The second lock on words: whatever a record carries, only this much is written."""
         kept = self.store_text and (self.store_local_text or not record.local_only)
         return record.text if kept else None
+
+    def vector(self, record: Record) -> bytes | None:
+        """And on what the router has seen of them."""
+        kept = self.store_features and (self.store_local_features or not record.local_only)
+        return record.vector if kept else None
 
 
 class _Minute(NamedTuple):
@@ -155,9 +162,8 @@ class _Writer:
             self._db.execute("BEGIN IMMEDIATE")
             first: int = self._db.execute("SELECT coalesce(max(id), 0) + 1 FROM requests").fetchone()[0]
             numbered = list(enumerate(records, first))
-            self._insert(
-                "requests", REQUEST_COLUMNS, [request_row(n, one, salt, keeping.text(one)) for n, one in numbered]
-            )
+            requests = [request_row(n, one, salt, keeping.text(one), keeping.vector(one)) for n, one in numbered]
+            self._insert("requests", REQUEST_COLUMNS, requests)
             attempts = [attempt_row(n, receipt) for n, one in numbered for receipt in one.receipts]
             self._insert("attempts", ATTEMPT_COLUMNS, attempts)
             entries = [row for one in batch if isinstance(one, list) for row in entry_rows(one)]

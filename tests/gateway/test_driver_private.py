@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from app.core.rules import Rule
@@ -24,14 +26,25 @@ def said(text: str = SECRET, **fields: object) -> dict[str, object]:
     return {"messages": [{"role": "user", "content": text}], **fields}
 
 
-async def test_only_free_text_is_kept() -> None:
-    """Of what was answered, the words of a request that no rule keeps local."""
+async def test_only_what_is_free_is_kept() -> None:
+    """Of what was answered, words and features of a request that no rule keeps local."""
     rig = private()
     await answer(rig, **said("hello"))
     await answer(rig, **said())
     free, kept_local = rig.records
     assert "hello" in (free.text or "")
-    assert (free.local_only, kept_local.local_only, kept_local.text) == (False, True, None)
+    assert free.vector
+    assert (free.local_only, kept_local.local_only) == (False, True)
+    assert (kept_local.text, kept_local.vector) == (None, None)
+
+
+async def test_a_second_yes_keeps_what_is_local() -> None:
+    """One for words, one for features."""
+    for words, features in ((True, False), (False, True)):
+        books = replace(KEEPING, keep_local_text=words, keep_local_vector=features)
+        rig = two_tiers(rules=RULES, books=books)
+        await answer(rig, **said())
+        assert (rig.record.text is not None, rig.record.vector is not None) == (words, features)
 
 
 REFUSED = [

@@ -38,6 +38,14 @@ def test_mistyped_and_later_sections() -> None:
     assert "state.kind: must be 'memory'" in problems(OLLAMA + "state: {kind: redis}")[0]
 
 
+@pytest.mark.parametrize("what", ["text", "features"])
+def test_what_is_local_needs_a_second_yes_not_the_only_one(what: str) -> None:
+    """To keep what is private and not the rest is a mistake."""
+    assert load(OLLAMA + f"records: {{store_{what}: true, store_local_{what}: true}}").config.records is not None
+    found = problems(OLLAMA + f"records: {{store_local_{what}: true}}")
+    assert found == [f"records: store_local_{what} needs store_{what}: true"]
+
+
 @pytest.mark.parametrize(
     ("host", "loopback"),
     [("127.0.0.1", True), ("127.8.8.8", True), ("::1", True), ("localhost", True), ("0.0.0.0", False)],

@@ -28,11 +28,12 @@ def named(table: str, row: tuple[Any, ...], folder: Path) -> dict[str, Any]:
 def test_every_column_gets_its_value(tmp_path: Path) -> None:
     """Names of columns and fields of the record agree where both have one."""
     record = replace(RECORD, needs=frozenset({"tools", "n"}), why=(("code", 0.5),), rule="private", baseline_nano=7)
-    row = named("requests", request_row(1, record, SALT, "words"), tmp_path)
+    row = named("requests", request_row(1, record, SALT, "words", b"numbers"), tmp_path)
     assert len(row) == REQUEST_COLUMNS
     for name in row.keys() & {"request_id", "at", "tier", "score", "threshold", "outcome", "seconds", "rule"}:
         assert row[name] == getattr(record, name)
-    assert (row["needs"], row["why"], row["baseline_nano"], row["text"]) == ("n tools", '{"code": 0.5}', 7, "words")
+    assert (row["needs"], row["why"], row["baseline_nano"]) == ("n tools", '{"code": 0.5}', 7)
+    assert (row["text"], row["vector"]) == ("words", b"numbers")
 
 
 def test_attempts(tmp_path: Path) -> None:
@@ -49,7 +50,7 @@ def test_keys_and_sessions_are_told_apart_and_not_told() -> None:
     """The same name is the same hash under one salt, another under another, and its words are nowhere."""
 
     def hashes(record: Record, salt: bytes = SALT) -> tuple[Any, Any]:
-        row = request_row(1, record, salt, None)
+        row = request_row(1, record, salt, None, None)
         return row[5], row[6]
 
     one = replace(RECORD, key="app", session="alice")
@@ -57,14 +58,14 @@ def test_keys_and_sessions_are_told_apart_and_not_told() -> None:
     assert hashes(one)[1] != hashes(replace(one, session="bob"))[1]
     assert hashes(one) != hashes(one, b"t" * 32)
     assert hashes(replace(one, key=None, session=None)) == (None, None)
-    assert "alice" not in str(request_row(1, one, SALT, None))
+    assert "alice" not in str(request_row(1, one, SALT, None, None))
 
 
 @pytest.mark.parametrize("odd", ["\ud800", "a\x00b", "\U0001f600" * 10, "模型"])
 def test_odd_names_can_be_written(odd: str, tmp_path: Path) -> None:
     """No name that a backend or client chose stops the writer."""
     db = connect(tmp_path / "records.db")
-    row = request_row(1, replace(RECORD, model=odd, request_id=odd, key=odd, session=odd), SALT, odd)
+    row = request_row(1, replace(RECORD, model=odd, request_id=odd, key=odd, session=odd), SALT, odd, None)
     db.execute(f"INSERT INTO requests VALUES ({', '.join('?' * len(row))})", row)
     assert isinstance(db, sqlite3.Connection)
     db.close()

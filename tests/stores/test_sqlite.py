@@ -97,6 +97,17 @@ def test_words_are_kept_only_where_that_is_allowed(
     assert column(path, "SELECT text FROM requests") == [kept]
 
 
+@pytest.mark.parametrize(("keeping", "local_only", "kept"), WORDS)
+def test_vectors_are_kept_only_where_that_is_allowed(
+    keeping: dict[str, bool], local_only: bool, kept: str | None, tmp_path: Path
+) -> None:
+    """What the router sees of words is treated as they are."""
+    path = tmp_path / "records.db"
+    with records(path, **{key.replace("text", "features"): yes for key, yes in keeping.items()}) as store:
+        store.on_settled(a_record(at=NOW, vector=b"numbers", local_only=local_only))
+    assert column(path, "SELECT vector FROM requests") == [kept and b"numbers"]
+
+
 def test_what_is_too_old_goes(tmp_path: Path) -> None:
     """With its attempts and minutes; what is young enough stays."""
     path = tmp_path / "records.db"
