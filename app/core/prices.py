@@ -8,8 +8,9 @@ so that every receipt tells which price it was written under.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from hashlib import sha256
+from typing import ClassVar
 
 from app.core.types import CostKind, Usage
 
@@ -22,6 +23,7 @@ HOURS_PER_YEAR = 8760
 class TokenPrice:
     """USD per million tokens. `cached_input` None: cached input costs as much as any other."""
 
+    kind: ClassVar[str] = "tokens"
     input: float
     output: float
     cached_input: float | None = None
@@ -33,7 +35,7 @@ class TokenPrice:
     def __post_init__(self) -> None:
         cached = self.input if self.cached_input is None else self.cached_input
         object.__setattr__(self, "nano", (to_nano(self.input), to_nano(cached), to_nano(self.output)))
-        object.__setattr__(self, "id", _id("tokens", self))
+        object.__setattr__(self, "id", _id(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class HourPrice:
     where nobody can say whether the endpoint is awake.
     """
 
+    kind: ClassVar[str] = "compute-hour"
     usd_per_hour: float
     awake: tuple[tuple[float, float], ...] = ((0, 86_400),)
     source: str | None = None
@@ -51,13 +54,14 @@ class HourPrice:
     id: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "id", _id("compute-hour", self))
+        object.__setattr__(self, "id", _id(self))
 
 
 @dataclass(frozen=True, slots=True)
 class LocalPrice:
     """A box of one's own: `watts` is drawn and the hardware ages all the time, busy or not."""
 
+    kind: ClassVar[str] = "local"
     watts: float
     usd_per_kwh: float
     hardware_usd: float
@@ -67,7 +71,7 @@ class LocalPrice:
     id: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "id", _id("local", self))
+        object.__setattr__(self, "id", _id(self))
 
     @property
     def energy_per_hour(self) -> float:
@@ -84,6 +88,7 @@ class LocalPrice:
 class Unpriced:
     """Stated by the operator: what this backend costs is not known."""
 
+    kind: ClassVar[str] = "unpriced"
     id: str = field(default="unpriced", init=False, repr=False, compare=False)
 
 
@@ -103,6 +108,16 @@ def kinds(price: Price) -> tuple[CostKind, ...]:
     return ()
 
 
+def terms(price: Price) -> dict[str, object]:
+    """What its id stands for, as plain values: kind, currency, each figure, source and date. Enough to price anew what
+    was booked under it."""
+    return {
+        "kind": price.kind,
+        "currency": "USD",
+        **{one.name: getattr(price, one.name) for one in fields(price) if one.init},
+    }
+
+
 def charge(price: Price, usage: Usage) -> int | None:
     """Nano-dollars for the tokens of one attempt, rounded once, half up. None without a token price."""
     if price.__class__ is not TokenPrice:
@@ -117,5 +132,5 @@ def to_nano(usd: float) -> int:
     return round(usd * NANO)
 
 
-def _id(kind: str, price: object) -> str:
-    return f"{kind}-{sha256(repr(price).encode()).hexdigest()[:8]}"
+def _id(price: TokenPrice | TimePrice) -> str:
+    return f"{price.kind}-{sha256(repr(price).encode()).hexdigest()[:8]}"

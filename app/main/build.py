@@ -24,7 +24,9 @@ def build(config: GatewayConfig, environ: Environ, keep: Keep, observers: Sequen
     posts = [_post(config, environ, keep, name, tier) for name, tier in config.tier_of().items()]
     keep.metrics.unpriced = {name for name, one in config.backends.items() if one.price.kind == "unpriced"}
     embeddings = _embeddings(config, environ, keep)
-    keep.money.keep(post.meter for post in [*posts, *([embeddings] if embeddings else [])])
+    everyone = [*posts, *([embeddings] if embeddings else [])]
+    keep.money.keep(post.meter for post in everyone)
+    keep.on_prices(post.price for post in everyone)
     keep.money.follow(config.baseline_to_core())
     keep.metrics.baseline = keep.money.baseline.name if keep.money.baseline else None
     gateway = Gateway(

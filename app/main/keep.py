@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from app import settings
 from app.backends.http_client import HttpClient
 from app.backends.openai_http import OpenAIBackend
+from app.core.prices import Price
 from app.core.sessions import LocalSessions
 from app.core.tokens import TokenRate
 from app.core.types import BackendSpec, Facts
@@ -86,6 +87,12 @@ class Keep:
     def rate(self, spec: BackendSpec) -> TokenRate:
         """How this model at this place counts tokens, as far as that was learned."""
         return self.rates.setdefault(f"{spec.base_url}|{spec.model}", TokenRate())
+
+    def on_prices(self, prices: Iterable[Price]) -> None:
+        """Those of the config that is being built: whoever reads the records later will ask what they were."""
+        if self.records is not None:
+            for price in prices:
+                self.records.on_price(price)
 
     async def close(self) -> None:
         for client in self.clients.values():

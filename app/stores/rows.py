@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from app.core.features import FEATURE_VERSION
+from app.core.prices import Price, terms
 from app.core.types import Entry, Receipt, Record
 
 Row = tuple[Any, ...]
@@ -86,6 +87,10 @@ def entry_rows(entries: Sequence[Entry]) -> list[Row]:
         )
         for entry in entries
     ]
+
+
+def price_row(price: Price) -> Row:
+    return price.id, json.dumps(terms(price))
 
 
 def _hashed(name: str | None, salt: bytes) -> bytes | None:

@@ -19,9 +19,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from app.core.prices import Price
 from app.core.types import Entry, Record
 from app.errors import ConfigError
-from app.stores.rows import ATTEMPT_COLUMNS, REQUEST_COLUMNS, attempt_row, entry_rows, request_row
+from app.stores.rows import ATTEMPT_COLUMNS, REQUEST_COLUMNS, attempt_row, entry_rows, price_row, request_row
 from app.stores.schema import MIGRATIONS
 
 EVERY = 0.5  # seconds between batches
@@ -60,7 +61,7 @@ class _Minute(NamedTuple):
     replicas: int
 
 
-Waiting = Record | list[Entry] | _Minute
+Waiting = Record | list[Entry] | _Minute | Price
 
 
 class SqliteRecords:
@@ -73,6 +74,7 @@ class SqliteRecords:
         self._utc = utc
         self._on_problem = on_problem
         self._waiting: deque[Waiting] = deque()
+        self._priced: set[str] = set()
         self._failing = False
         self._stop = threading.Event()
         self._writer = _Writer(keeping)
@@ -87,6 +89,12 @@ class SqliteRecords:
 
     def on_baseline(self, baseline: str, nano_usd: int, minute: int, replicas: int) -> None:
         self._waiting.append(_Minute(minute, baseline, nano_usd, replicas))
+
+    def on_price(self, price: Price) -> None:
+        """One that will be booked under: what the id in its rows stands for is written once."""
+        if price.id not in self._priced:
+            self._priced.add(price.id)
+            self._waiting.append(price)
 
     def close(self, patience: float = 10.0) -> None:
         """Write what waits and end the thread, within `patience` seconds."""
@@ -139,9 +147,10 @@ class SqliteRecords:
             self._on_problem(f"records cannot be written: {error}")
 
     def _keep_waiting(self, batch: list[Waiting]) -> None:
-        kept = batch[-BACKLOG:]
-        self.dropped += len(batch) - len(kept)
-        self._waiting.extendleft(reversed(kept))
+        old, kept = batch[:-BACKLOG], batch[-BACKLOG:]
+        prices = [one for one in old if isinstance(one, Price)]  # few, told only once, and needed by all that is kept
+        self.dropped += len(old) - len(prices)
+        self._waiting.extendleft(reversed(prices + kept))
 
 
 class _Writer:
@@ -170,6 +179,8 @@ class _Writer:
             self._insert("entries (minute, tier, backend, kind, nano_usd, price_id, request_id, attempt)", 8, entries)
             minutes = [one for one in batch if isinstance(one, _Minute)]
             self._insert("baseline (minute, name, nano_usd, replicas)", 4, minutes)
+            prices = [price_row(one) for one in batch if isinstance(one, Price)]
+            self._db.executemany("INSERT OR IGNORE INTO prices VALUES (?, ?)", prices)
 
     def forget(self, now: float) -> None:
         """A bite of what is too old or too much."""

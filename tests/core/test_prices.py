@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.prices import HourPrice, LocalPrice, Price, TokenPrice, Unpriced, charge, kinds
+from app.core.prices import HourPrice, LocalPrice, Price, TokenPrice, Unpriced, charge, kinds, terms
 from app.core.types import Usage
 
 DOLLAR = 1_000_000_000
@@ -34,6 +34,29 @@ def test_charges(price: TokenPrice, usage: Usage, usd: float) -> None:
 def test_no_token_price_is_not_zero(price: Price) -> None:
     """Without a token price the charge is None."""
     assert charge(price, Usage(10, 10)) is None
+
+
+PRICES: list[tuple[type[TokenPrice | HourPrice | LocalPrice], Price]] = [
+    (TokenPrice, TokenPrice(0.15, 0.60, 0.03, "list price", "2026-11-22")),
+    (TokenPrice, TokenPrice(0.15, 0.60)),
+    (HourPrice, HourPrice(5.0, ((28_800.0, 72_000.0),), "page")),
+    (LocalPrice, LocalPrice(350, 0.15, 1600, 3)),
+]
+
+
+@pytest.mark.parametrize(("kind", "price"), PRICES)
+def test_terms_are_all_of_a_price(kind: type[TokenPrice | HourPrice | LocalPrice], price: Price) -> None:
+    """From what they say the same price can be made again, with the same id; nothing else is in it."""
+    told = terms(price)
+    assert (told.pop("kind"), told.pop("currency")) == (price.kind, "USD")
+    again = kind(**told)  # type: ignore[arg-type]
+    assert (again, again.id) == (price, price.id)
+    assert price.id.startswith(f"{price.kind}-")
+
+
+def test_terms_of_no_price() -> None:
+    """That it is not known."""
+    assert terms(Unpriced())["kind"] == Unpriced().id == "unpriced"
 
 
 MONEY = st.decimals(0, 100, places=4)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from pydantic import BaseModel
 
 from app.core.fold import fold
 from app.core.patterns import PATTERNS
+from app.core.prices import terms
 from app.main import reload
 from app.settings import Source, backends, baseline, config, prices, rules
 from app.settings.fields import parse_duration
@@ -54,6 +54,13 @@ TABLES: list[tuple[str, int, type[BaseModel], type[BaseModel] | None]] = [
     ("baseline", 0, baseline.Baseline, None),
     ("state", 0, config.State, None),
     ("records", 0, config.Records, None),
+]
+
+PRICE_EXAMPLES: list[tuple[Any, dict[str, float]]] = [
+    (prices.TokenPrice, {"input": 1, "output": 2}),
+    (prices.HourPrice, {"usd_per_hour": 1}),
+    (prices.LocalPrice, {"watts": 1, "usd_per_kwh": 1, "hardware_usd": 1, "life_years": 1}),
+    (prices.Unpriced, {}),
 ]
 
 
@@ -207,11 +214,15 @@ def test_tables_of_the_records() -> None:
     assert {word(row[0]) for row in rows(PAGE, "records", 1)} == made
 
 
-def test_nothing_writes_prices_yet() -> None:
-    """As long as the page says so."""
-    source = Path(sqlite.__file__).read_text("utf-8")
-    assert '"prices' not in source
-    assert "INTO prices" not in source
+def test_prices_of_the_records() -> None:
+    """Each says what stands in the config under `price`, by the same names."""
+    told = next(row[1] for row in rows(PAGE, "records", 1) if word(row[0]) == "prices")
+    assert "the keys above with the values they had, `awake` in seconds of the UTC day" in told
+    for model, values in PRICE_EXAMPLES:
+        price = model(kind=get_args(model.model_fields["kind"].annotation)[0], **values)
+        assert terms(price.to_core()).keys() == model.model_fields.keys() | {"currency"}
+    hours = prices.HourPrice(kind="compute-hour", usd_per_hour=1, awake="08:00-20:00")
+    assert terms(hours.to_core())["awake"] == ((28_800, 72_000),)
 
 
 def test_numbers_of_the_records() -> None:

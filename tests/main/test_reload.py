@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -55,6 +57,27 @@ async def test_a_change_of_the_file_is_noticed(tmp_path: Path) -> None:
         async with asyncio.timeout(10):
             while one.site.live.gateway.routing.threshold != 0.9:
                 await asyncio.sleep(0.02)
+
+
+async def test_the_records_know_every_price(tmp_path: Path) -> None:
+    """Those of the start and those of a reload, so that what was booked under each can be priced anew."""
+    database = tmp_path / "records.db"
+    text = TWO_TIERS + f"embeddings: {{backend: large, model: e}}\nrecords: {{path: {database}}}\n"
+    path = write(tmp_path, text)
+    async with running(path, io.BytesIO()) as one:
+        write(tmp_path, text.replace("output: 2", "output: 3"))
+        await one.reloader.reload()
+        await one.reloader.reload()
+        prices = {post.price.id for post in one.site.live.gateway.all_posts()}
+    db = sqlite3.connect(database)
+    kept = {id: json.loads(price) for id, price in db.execute("SELECT price_id, price FROM prices")}
+    db.close()
+    assert prices < kept.keys()
+    assert sorted((price["kind"], price.get("output")) for price in kept.values()) == [
+        ("tokens", 2.0),
+        ("tokens", 3.0),
+        ("unpriced", None),
+    ]
 
 
 async def test_what_only_a_restart_can_change_is_said(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sqlite3
@@ -17,9 +18,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.core.prices import HourPrice, LocalPrice, TokenPrice, Unpriced
 from app.core.types import Entry, Record, Usage
 from app.errors import ConfigError
-from app.stores.sqlite import DAY, Keeping, SqliteRecords, connect, read_totals
+from app.stores.sqlite import BACKLOG, DAY, Keeping, SqliteRecords, connect, read_totals
 from tests.telemetry.examples import RECORD, a_receipt, a_record
 
 NOW = 20_000 * DAY
@@ -198,6 +200,40 @@ def test_what_is_written_is_not_written_again(tmp_path: Path) -> None:
     store.close()
     assert "nowhere" in told[0]
     assert (column(path, "SELECT nano_usd FROM baseline"), store.dropped) == ([7], 0)
+
+
+def test_prices_are_written_once(tmp_path: Path) -> None:
+    """As often as they are told, in one process and the next; those of another figure beside them."""
+    path = tmp_path / "records.db"
+    prices = TokenPrice(0.15, 0.60, source="list"), HourPrice(5.0), LocalPrice(350, 0.187, 1600, 3), Unpriced()
+    for more in ([], [TokenPrice(0.15, 0.61)]):
+        with records(path) as store:
+            for price in (*prices, *prices, *more):
+                store.on_price(price)
+    kept = dict(zip(column(path, "SELECT price_id FROM prices"), column(path, "SELECT price FROM prices"), strict=True))
+    assert kept.keys() == {price.id for price in (*prices, TokenPrice(0.15, 0.61))}
+    said = json.loads(str(kept[prices[0].id]))
+    assert said == {
+        "kind": "tokens",
+        "currency": "USD",
+        "input": 0.15,
+        "output": 0.6,
+        "cached_input": None,
+        "source": "list",
+        "as_of": None,
+    }
+
+
+def test_a_price_is_not_dropped(tmp_path: Path) -> None:
+    """Others are where too much waits: it is told only once, and what is kept cannot be read without it."""
+    path = tmp_path / "records.db"
+    with records(path) as store:
+        store._keep_waiting([HourPrice(5.0), *[a_record(at=NOW)] * (BACKLOG + 7)])
+        waiting = list(store._waiting)
+        assert (len(waiting), waiting[0], store.dropped) == (BACKLOG + 1, HourPrice(5.0), 7)
+        for _ in range(BACKLOG - 1):  # they need not be written
+            store._waiting.pop()
+    assert column(path, "SELECT price_id FROM prices") == [HourPrice(5.0).id]
 
 
 def test_two_may_write_to_one_file(tmp_path: Path) -> None:
