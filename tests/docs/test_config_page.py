@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import sys
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -223,6 +225,13 @@ def test_prices_of_the_records() -> None:
         assert terms(price.to_core()).keys() == model.model_fields.keys() | {"currency"}
     hours = prices.HourPrice(kind="compute-hour", usd_per_hour=1, awake="08:00-20:00")
     assert terms(hours.to_core())["awake"] == ((28_800, 72_000),)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no modes")
+def test_mode_of_a_new_file(tmp_path: Path) -> None:
+    """Its owner's alone."""
+    sqlite.connect(tmp_path / "records.db").close()
+    assert f"(mode {(tmp_path / 'records.db').stat().st_mode & 0o777:04o})" in section(PAGE, "records")
 
 
 def test_numbers_of_the_records() -> None:

@@ -8,12 +8,16 @@ import math
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 
+from app.cli.demo.clock import SLOW
+from app.cli.demo.day import arrivals
+from app.cli.demo.house import CONFIG as DEMO
+from app.cli.demo.requests import load
 from app.core import baseline, prices
 from app.core.baseline import HourBaseline, HourParams, TokenBaseline
 from app.core.ledger import Ledger, entries_of
@@ -185,6 +189,22 @@ def test_minutes_are_settled_soon() -> None:
     assert money.EVERY == 1.0
 
 
+def test_a_dropped_box_is_paid_while_it_is_used() -> None:
+    """And not while it is not."""
+    assert "still paid while requests that began before use it" in flat("Boxes")
+    hands, till = Hands(), Till()
+    purse, spec = Money(hands, [till]), FakeBackend("small").spec
+    meter = purse.meter(spec, "slm", LocalPrice(1000, 3.6, 0, 1))
+    assert meter is not None
+    meter.enter(Use("r", 1, "small", "slm"), hands.at)
+    purse.keep([])
+    hands.at += 30
+    meter.leave(Use("r", 1, "small", "slm"), hands.at)
+    hands.at += 600
+    purse.settle()
+    assert till.ledger.total == till.by_request["r"] == 30 * 1_000_000
+
+
 # --- the baseline -------------------------------------------------------------------------------------------
 
 
@@ -221,6 +241,18 @@ def test_who_is_in_the_baseline() -> None:
     assert all(f"`{path}`" in told and not baseline.counts(api, "score") for api, path in apis.items())
     outside = {reason for reason in get_args(Reason) if not baseline.counts("chat", reason)}
     assert outside == {word(told.partition("the reason ")[2])}
+
+
+def test_service_in_the_demo() -> None:
+    """Measured on another clock, but thrice what it is there is one replica still."""
+    assert f"up to {SLOW:g} times as fast" in flat("The baseline")
+    text = DEMO.format(small="http://s", large="http://l", records="r", share=0.05, usd_per_hour=1)
+    one = Source(None, {}, text).load().config.baseline_to_core()
+    assert isinstance(one, HourBaseline)
+    one.params = replace(one.params, service=3 * one.params.service)
+    for arrival in arrivals(load()):
+        one.arrive(NINE + arrival.at, None)
+    assert {spent.replicas for spent in one.settle(NINE + 86_400)} <= {0, 1}
 
 
 def test_who_has_no_baseline() -> None:
@@ -400,6 +432,23 @@ def test_scale_to_zero(row: list[str]) -> None:
     """The share asleep is the chance that nobody asked for so long."""
     per_hour, minutes = int(row[0]), int(row[1].removesuffix(" min"))
     assert row[2] == f"{100 * math.exp(-per_hour * minutes / 60):.0f} %"
+
+
+def test_what_a_killed_process_loses() -> None:
+    """The begun minute: nothing of it was told, of an endpoint, a box or the baseline. A stopped one tells it."""
+    assert "entries of the minute that has begun" in flat("How the books agree")
+    hands, till = Hands(), Till()
+    purse, config = Money(hands, [till]), Source(None, {}, TEXT).load().config
+    purse.follow(config.baseline_to_core())
+    for spec in config.backend_specs():
+        purse.meter(spec, TIERS[spec.name], config.prices()[spec.name])
+    purse.settle()
+    hands.at += 59.9
+    purse.settle()
+    assert (till.ledger.total, till.baseline) == (0, [])
+    purse.close()
+    assert {kind for _, _, kind in till.ledger.accounts} == {"idle", "energy", "capex"}
+    assert len(till.baseline) == 1
 
 
 def test_all_books_agree(tmp_path: Path) -> None:
