@@ -16,31 +16,47 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.core.linear import LinearModel
+from app.core.blend import FORMAT_VERSION, Blend
+from app.core.features import FEATURE_VERSION
 
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the first date a zip can state
+ARRAYS = (
+    "bias",
+    "counter_weights",
+    "counter_means",
+    "word_weights",
+    "word_steps",
+    "set_tasks",
+    "set_weights",
+    "task_bias",
+    "head_weights",
+    "quantiles",
+)
+FOREST = ("counters", "thresholds", "leaves", "starts", "bases")
 
 
-def write(directory: Path, model: LinearModel, card: Mapping[str, Any], readme: str) -> None:
-    """Write the three files; `card` is completed by the sha256 of the model."""
+def write(directory: Path, model: Blend, card: Mapping[str, Any], readme: str) -> None:
+    """Write the three files; `card` is completed by what a reader must check before it believes the model."""
     data = model_bytes(model)
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "model.npz").write_bytes(data)
-    complete = {**card, "sha256": hashlib.sha256(data).hexdigest()}
+    complete = {
+        **card,
+        "format_version": FORMAT_VERSION,
+        "feature_version": FEATURE_VERSION,
+        "heads": list(model.heads),
+        "tasks": list(model.tasks),
+        "sha256": hashlib.sha256(data).hexdigest(),
+    }
     text = json.dumps(complete, indent=1, ensure_ascii=False, sort_keys=True)
     (directory / "card.json").write_text(text + "\n", encoding="utf-8")
     (directory / "README.md").write_text(readme, encoding="utf-8")
 
 
-def model_bytes(model: LinearModel) -> bytes:
-    """The model as npz, float32."""
-    arrays: dict[str, NDArray[np.float32]] = {
-        "bias": np.array(model.bias, np.float32),
-        "counter_weights": np.array(model.counter_weights, np.float32),
-        "counter_means": np.array(model.counter_means, np.float32),
-        "word_weights": model.word_weights,
-        "quantiles": model.quantiles,
-    }
+def model_bytes(model: Blend) -> bytes:
+    """The model's arrays as npz."""
+    arrays = {name: getattr(model, name) for name in ARRAYS}
+    arrays |= {f"forest_{name}": getattr(model.forest, name) for name in FOREST}
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as file:
         for name, array in arrays.items():
@@ -50,7 +66,7 @@ def model_bytes(model: LinearModel) -> bytes:
     return archive.getvalue()
 
 
-def _npy(array: NDArray[np.float32]) -> bytes:
+def _npy(array: NDArray[Any]) -> bytes:
     content = io.BytesIO()
-    np.lib.format.write_array(content, array, allow_pickle=False)
+    np.lib.format.write_array(content, np.ascontiguousarray(array), allow_pickle=False)
     return content.getvalue()

@@ -1,12 +1,18 @@
-"""Labelled requests: the routing data that may train a shipped artifact, and our own everyday seed.
+"""Labelled requests, as `train`, `evaluate` and `calibrate` read them.
 
-A routing file holds one question per line with the scores many models earned on it. `gain` is what the large
-model of the source's pair (pairs.json) earned more than the small one. One greedy answer per model is a noisy
-label, so the `target` to learn is half this pair's gain and half the gain of all large over all small models of
-the source, except for RouteLLM's MMLU, of which only its own two columns may be used.
+A file is JSON Lines, plain or gzip, one request a line. The request is `prompt` (a text) or `messages`, with any other
+field of a chat request beside it (`tools`, `response_format`, `max_tokens`, ...), or `request`, a whole body. Its label
+is one of
 
-Real requests come with system prompts, earlier turns and a wanted length, exam questions do not. So that such
-surroundings are not taken for a sign of the source, half of all rows to be fitted are put into a conversation.
+    "scores": {"model-a": 0.0, "model-b": 1.0, ...}   what models earned on it, 0..1
+    "verdict": 1                                      the large model was needed (1), was not (0), or in between
+
+Optional: `source` (else the file's name), `category`, `task`, `lang`, `split` ("train" or "dev"), `cluster` (the same
+for near-duplicates), `id`. A `pairs.json` beside the files names the small and the large model of each source; so do
+patterns.
+
+One greedy answer per model is a noisy label. So what the heads learn is half this pair's score and half the mean over
+all small, or all large, models of the row; except for sources of which only their own pair may be used.
 """
 
 from __future__ import annotations
@@ -14,110 +20,282 @@ from __future__ import annotations
 import gzip
 import json
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 from zlib import crc32
 
-SEED_FILE = Path(__file__).parent / "data" / "seed.jsonl"
+from app.errors import ConfigError
+from router_models import augment, everyday, near
+
 OWN_PAIR_ONLY = ("routellm_mmlu",)
 NEEDED = 0.25  # gain from which the large model counts as needed
+VARIANT = 0.3  # what a variant of a request of ours weighs beside it; by our own kinds, left out in turn
+DEV_SHARE = 15  # per cent of the groups, where the data has no split of its own
 SMALL = re.compile(r"(^|[-_])(6|7|8|9|13)b|_1-8b")
-SMALL_TALK = (
-    "Welcome to the service desk of a mail order house. Orders are shipped on weekdays before noon, returns are free "
-    "for thirty days, and the team answers within a day. Be friendly, keep to the facts, ask when in doubt. "
-)
 LARGE = re.compile(r"^gpt-?4(?!o)|claude-3(-5)?-(opus|sonnet)|gemini-1\.5-pro|(?<!llama-2-)(49|51|7[02]|110|340)b")
+REQUEST_FIELDS = ("tools", "functions", "response_format", "max_tokens", "max_completion_tokens", "reasoning_effort")
+EVERYDAY = "everyday"  # the task of our own requests
+_TASKS = ((re.compile(r"gsm8k|math"), "math"), (re.compile(r"mbpp|human_?eval|code"), "code"))
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One labelled request. `target` in [0, 1] is what to learn, `gain` in [-1, 1] what to measure by."""
+    """One labelled request. `gain`: the large model's score less the small one's, None if either is missing, -1..1.
+    `target_gain` and `difficulty` are smoothed over classes of models; `everyday` is P(needed) by our raters. `weight`: beside others of its source."""
 
     source: str
+    task: str
     language: str
     split: str
     group: str
     body: Mapping[str, Any]
-    target: float
-    gain: float
+    id: str = ""
+    gain: float | None = None
+    target_gain: float | None = None
+    difficulty: float | None = None
+    everyday: float | None = None
+    weight: float = 1.0
 
     @property
-    def needed(self) -> float:
-        return float(self.gain >= NEEDED)
+    def needed(self) -> float | None:
+        """1.0 if the large model is needed, for our own requests how likely that is; None if nobody knows."""
+        if self.everyday is not None:
+            return self.everyday
+        return None if self.gain is None else float(self.gain >= NEEDED)
 
 
-def read_routing(directory: Path) -> list[Row]:
-    """All rows of the sources that pairs.json marked `ships`, in the order of the files."""
-    pairs = json.loads((directory / "pairs.json").read_text(encoding="utf-8"))
-    sources = sorted(name for name, pair in pairs.items() if pair["ships"])
-    return [row for name in sources for row in _read_source(directory / f"{name}.jsonl.gz", pairs[name])]
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Small and large model of a source: names, or patterns as in file names. `in_macro`: counts in the macro mean."""
+
+    slm: str
+    llm: str
+    in_macro: bool = True
+    ships: bool = True
 
 
-def _read_source(path: Path, pair: Mapping[str, Any]) -> Iterator[Row]:
-    with gzip.open(path, "rt", encoding="utf-8") as lines:
-        for line in lines:
-            item = json.loads(line)
-            scores = item["scores"]
-            if pair["slm"] in scores and pair["llm"] in scores:
-                yield _row(item, scores, scores[pair["llm"]] - scores[pair["slm"]])
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What to read. Patterns go before pairs.json; `ships` reads only the sources that may train what we ship."""
+
+    slm: str | None = None
+    llm: str | None = None
+    ships: bool = False
+    split: str | None = None
 
 
-def _row(item: Mapping[str, Any], scores: Mapping[str, float], gain: float) -> Row:
-    target = max(gain, 0.0)
-    if item["source"] not in OWN_PAIR_ONLY:
-        target = (target + max(class_gain(scores), 0.0)) / 2
-    body: dict[str, Any] = {"messages": [{"role": "user", "content": item["prompt"]}]}
+def read(paths: Sequence[Path], choice: Choice = Choice()) -> list[Row]:
+    """All rows with a label, in the order of the paths. Raises ConfigError naming file, line and cure."""
+    rows: list[Row] = []
+    for path, pair in files(paths, choice):
+        rows += _read_file(path, pair)
+    if not rows:
+        raise ConfigError(f"no labelled request in {', '.join(map(str, paths))}: each line needs scores or a verdict.")
+    return [row for row in _split(rows) if choice.split in (None, row.split)]
+
+
+def files(paths: Sequence[Path], choice: Choice) -> list[tuple[Path, Pair | None]]:
+    """The files and the pair of each."""
+    found: list[tuple[Path, Pair | None]] = []
+    for path in paths:
+        if not path.exists():
+            raise ConfigError(f"{path} does not exist.")
+        pairs = read_pairs(path if path.is_dir() else path.parent)
+        names = sorted([*path.glob("*.jsonl"), *path.glob("*.jsonl.gz")]) if path.is_dir() else [path]
+        for name in names:
+            pair = _pair(source_of(name), pairs, choice)
+            if path.is_dir() and pairs and source_of(name) not in pairs:
+                continue  # not one of the sources that pairs.json names
+            if not (choice.ships and pair is not None and not pair.ships):
+                found.append((name, pair))
+    return found
+
+
+def read_pairs(directory: Path) -> dict[str, Pair]:
+    """pairs.json of a directory, by source; empty if there is none."""
+    path = directory / "pairs.json"
+    if not path.exists():
+        return {}
+    try:
+        return {
+            name: Pair(one["slm"], one["llm"], one.get("in_macro", True), one.get("ships", True))
+            for name, one in json.loads(path.read_text("utf-8")).items()
+        }
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise ConfigError(f"{path} is not as it should be ({error}): {{source: {{slm, llm, in_macro}}}}.") from None
+
+
+def outside_macro(paths: Sequence[Path]) -> frozenset[str]:
+    """The sources that the pairs.json beside these paths keep out of the macro mean."""
+    pairs = [read_pairs(path if path.is_dir() else path.parent) for path in paths]
+    return frozenset(name for some in pairs for name, pair in some.items() if not pair.in_macro)
+
+
+def source_of(path: Path) -> str:
+    return path.name.removesuffix(".gz").removesuffix(".jsonl")
+
+
+def _pair(source: str, pairs: Mapping[str, Pair], choice: Choice) -> Pair | None:
+    pair = pairs.get(source)
+    if choice.slm is None or choice.llm is None:
+        return pair
+    return replace(pair, slm=choice.slm, llm=choice.llm) if pair else Pair(choice.slm, choice.llm)
+
+
+def _read_file(path: Path, pair: Pair | None) -> Iterator[Row]:
+    for number, item in lines(path):
+        try:
+            row = row_of(item, source_of(path), pair)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ConfigError(f"{path}, line {number}: {error}. See docs/router.md for the format.") from None
+        if row is not None:
+            yield row
+
+
+def lines(path: Path) -> Iterator[tuple[int, Any]]:
+    """The JSON objects of a file, with their line numbers."""
+    with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as text:
+        for number, line in enumerate(text, 1):
+            if not line.strip():
+                continue
+            try:
+                yield number, json.loads(line)
+            except ValueError:
+                raise ConfigError(f"{path}, line {number} is not JSON.") from None
+
+
+def row_of(item: Mapping[str, Any], source: str, pair: Pair | None) -> Row | None:
+    """The labelled request of one line; None if it has no label that can be used."""
+    body = body_of(item)
+    source = item.get("source", source)
+    row = Row(
+        source=source,
+        task=task_of(item, source),
+        language=item.get("lang") or _language(body),
+        split=item.get("split", ""),
+        group=str(item.get("cluster", "")),
+        body=body,
+        id=str(item.get("id", "")),
+    )
+    if "verdict" in item:
+        verdict = _unit(item["verdict"], "verdict")
+        return replace(row, gain=verdict, target_gain=verdict)
+    scores = {name: _unit(score, "scores") for name, score in item.get("scores", {}).items()}
+    if pair is None or not scores:
+        return None
+    return _scored(row, scores, pair)
+
+
+def _scored(row: Row, scores: Mapping[str, float], pair: Pair) -> Row | None:
+    slm, llm = _mean(scores, _named(pair.slm)), _mean(scores, _named(pair.llm))
+    alone = row.source in OWN_PAIR_ONLY
+    small = None if alone else _mean(scores, lambda name: bool(SMALL.search(name)))
+    large = None if alone else _mean(scores, lambda name: bool(LARGE.search(name)))
+    gain = _less(llm, slm)
+    failed = _less(1.0, _middle(slm, small))
+    if gain is None and failed is None:
+        return None
+    return replace(row, gain=gain, target_gain=_middle(gain, _less(large, small)), difficulty=failed)
+
+
+def _named(pattern: str) -> Callable[[str], bool]:
+    return lambda name: name == pattern or fnmatch(name, pattern)
+
+
+def _mean(scores: Mapping[str, float], chosen: Callable[[str], bool]) -> float | None:
+    values = [score for name, score in scores.items() if chosen(name)]
+    return sum(values) / len(values) if values else None
+
+
+def _less(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else one - other
+
+
+def _middle(one: float | None, other: float | None) -> float | None:
+    """The mean of what is known."""
+    known = [value for value in (one, other) if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _unit(value: Any, name: str) -> float:
+    number = float(value)
+    if not 0.0 <= number <= 1.0:
+        raise ValueError(f"{name} must be between 0 and 1, not {value}")
+    return number
+
+
+def body_of(item: Mapping[str, Any]) -> dict[str, Any]:
+    """The chat request of a line."""
+    if "request" in item:
+        return dict(item["request"])
+    messages = item["messages"] if "messages" in item else [{"role": "user", "content": item["prompt"]}]
+    body = {name: item[name] for name in REQUEST_FIELDS if name in item}
+    if body.get("tools"):  # data sets often leave the wrapper out
+        body["tools"] = [one if "function" in one else {"type": "function", "function": one} for one in body["tools"]]
+    return {"messages": messages, **body}
+
+
+def task_of(item: Mapping[str, Any], source: str) -> str:
+    """Which task's expert learns from it: math, code and tools wherever they stand, else one per source."""
+    if "task" in item:
+        return str(item["task"])
     if item.get("tools"):
-        body["tools"] = [{"type": "function", "function": tool} for tool in item["tools"]]
-    if item["split"] == "train":
-        body = in_conversation(body)
-    return Row(item["source"], item["lang"], item["split"], item["cluster"], body, min(target, 1.0), gain)
+        return "tools"
+    where = f"{item.get('category', '')} {source}".lower()
+    return next((task for pattern, task in _TASKS if pattern.search(where)), source.rstrip("0123456789"))
 
 
-def class_gain(scores: Mapping[str, float]) -> float:
-    """Mean score of the large models less that of the small ones; 0 if either class is missing."""
-    small = [score for name, score in scores.items() if SMALL.search(name)]
-    large = [score for name, score in scores.items() if LARGE.search(name)]
-    return sum(large) / len(large) - sum(small) / len(small) if small and large else 0.0
+def text_of(body: Mapping[str, Any]) -> str:
+    """The words of all messages, or of the prompt."""
+    contents = [message.get("content") for message in body.get("messages", [])] or [body.get("prompt")]
+    parts = [part.get("text") for content in contents if isinstance(content, list) for part in content]
+    return "\n".join(text for text in [*contents, *parts] if isinstance(text, str))
 
 
-def read_seed(path: Path = SEED_FILE) -> list[Row]:
-    """Our everyday requests; the source is `seed-en` or `seed-zh`, the group is the kind of work."""
-    with path.open(encoding="utf-8") as lines:
-        return [_seed_row(json.loads(line)) for line in lines]
+def _language(body: Mapping[str, Any]) -> str:
+    text = text_of(body)[:2000]
+    return "zh" if sum("\u4e00" <= char <= "\u9fff" for char in text) > len(text) / 10 else "en"
 
 
-def _seed_row(item: Mapping[str, Any]) -> Row:
-    label = float(item["label"])
-    body = seed_body(item) if "request" in item else in_conversation(seed_body(item))
-    return Row(f"seed-{item['lang']}", item["lang"], "train", item["kind"], body, label, label)
+def _split(rows: Sequence[Row]) -> list[Row]:
+    """Groups where there are none, then a split where there is none: no near-duplicate on both sides."""
+    bare = [at for at, row in enumerate(rows) if not row.group]
+    named = dict(enumerate(rows))
+    for at, group in zip(bare, near.groups([text_of(rows[at].body) for at in bare]), strict=True):
+        named[at] = replace(rows[at], group=f"near-{group}")
+    return [
+        row if row.split else replace(row, split="dev" if crc32(row.group.encode()) % 100 < DEV_SHARE else "train")
+        for row in named.values()
+    ]
 
 
-def seed_body(item: Mapping[str, Any]) -> dict[str, Any]:
-    """The request of a seed line: its prompt as last message, after whatever its `request` holds."""
-    request = item.get("request", {})
-    earlier = request.get("messages", [])
-    return {**request, "messages": [*earlier, {"role": "user", "content": item["prompt"]}]}
+def read_everyday(data: Path = everyday.DATA) -> list[Row]:
+    """Our own requests as rows; the group is the kind of work, and whole kinds are `test`.
+
+    Those to learn from come with variants under the same label: amid small talk, and cut short."""
+    rows = []
+    for one in everyday.read(data):
+        row = Row(
+            source=f"everyday-{one.language}",
+            task=EVERYDAY,
+            language=one.language,
+            split="test" if one.test else "train",
+            group=one.kind,
+            body=one.body,
+            id=one.id,
+            everyday=one.needed,
+        )
+        rows.append(row)
+        if not one.test:
+            rows += variants(row)
+    return rows
 
 
-def in_conversation(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Half of all bodies as they are, the others after a system prompt, turns and with a wanted length.
-
-    Which and how much is drawn from a hash of the prompt, hence unrelated to the label.
-    """
-    prompt = body["messages"][-1]["content"]
-    draw = crc32(prompt.encode("utf-8", "surrogatepass"))
-    draw, plain = divmod(draw, 2)
-    if plain:
-        return dict(body)
-    draw, system = divmod(draw, 4)
-    draw, turns = divmod(draw, 4)
-    draw, wanted = divmod(draw, 4)
-    size = 1 + draw % 6
-    messages = [{"role": "system", "content": SMALL_TALK * system}] if system else []
-    for _ in range(turns):
-        messages += [{"role": "user", "content": SMALL_TALK}, {"role": "assistant", "content": SMALL_TALK * size}]
-    length = {"max_tokens": 64 * 8**wanted} if wanted else {}
-    return {**body, **length, "messages": [*messages, *body["messages"]]}
+def variants(row: Row) -> list[Row]:
+    """The same request amid small talk, and its first clause alone if it has more."""
+    short = augment.cut(row.body, row.language)
+    padded = replace(row, body=augment.padded(row.body, row.language), id=f"{row.id}-padded", weight=VARIANT)
+    return [padded, *([replace(row, body=short, id=f"{row.id}-cut", weight=VARIANT)] if short else [])]

@@ -1,39 +1,42 @@
-"""Trains the router artifact: `python -m router_models.train --data DIR --out DIR --date YYYY-MM-DD`.
+"""Trains a router and writes it with its card: from rows to a directory that `routing.router` can name.
 
-DIR holds pairs.json and one `<source>.jsonl.gz` per source that it marks `ships`. The same data, date and versions
-give the same bytes; the date comes from the caller, not from the clock.
+The same rows, date and versions give the same bytes; the date comes from the caller, not from the clock.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
-from collections.abc import Callable, Sequence
-from datetime import date
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from app.errors import ConfigError
 from router_models import artifact, card
-from router_models.data import SEED_FILE, read_routing, read_seed
-from router_models.fit import Fit, fit
+from router_models.data import Row, read_everyday
+from router_models.fit import Tell, fit
+
+LEAST = 200  # labelled requests; with fewer, adapt a trained router instead
 
 
-def train(data: Path, out: Path, day: str, tell: Callable[[str], None], seed: Path = SEED_FILE) -> Fit:
-    """Fit on the routing data in `data` and the everyday `seed`, and write the artifact to `out`."""
-    result = fit([*read_routing(data), *read_seed(seed)], tell)
-    facts = card.make(result, day)
+def train_router(
+    rows: Sequence[Row],
+    out: Path,
+    day: str,
+    tell: Tell,
+    *,
+    everyday: bool = True,
+    outside: frozenset[str] = frozenset(),
+) -> dict[str, Any]:
+    """Fit on the train part of `rows`, and on our own requests, and write the artifact to `out`; gives its card.
+
+    `outside` are sources that stay out of macro mean and pooled figures. Raises ConfigError on too few labels.
+    """
+    labelled = sum(row.split == "train" for row in rows)
+    if labelled < LEAST:
+        raise ConfigError(
+            f"{labelled} labelled requests in the train part are too few to train on: {LEAST} at least, "
+            "or adapt the shipped router with --base default."
+        )
+    result = fit([*rows, *(read_everyday() if everyday else [])], tell)
+    facts = card.make(result, day, outside)
     artifact.write(out, result.model, facts, card.page(facts))
-    tell(f"written to {out}")
-    return result
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m router_models.train", description="Train the router artifact.")
-    parser.add_argument("--data", type=Path, required=True, help="directory with pairs.json and the source files")
-    parser.add_argument("--out", type=Path, required=True, help="directory to write the artifact to")
-    parser.add_argument("--date", type=date.fromisoformat, required=True, help="date the card states")
-    chosen = parser.parse_args(arguments)
-    train(chosen.data, chosen.out, chosen.date.isoformat(), lambda line: print(line, file=sys.stderr, flush=True))
-
-
-if __name__ == "__main__":
-    main()
+    return facts

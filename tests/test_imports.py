@@ -48,7 +48,7 @@ TABLE = {
     "router_models": room("core errors", "numpy sklearn scipy matplotlib"),
 }
 ONE_FILE_A_ROOM = frozenset({"sqlite3", "aiohttp", "yarl", "httpx", "prometheus_client", "yaml", "uvicorn"})
-SCORING = frozenset({"app/core/features.py", "app/core/linear.py"})  # the files of core that compute with numpy
+SCORING = frozenset({"app/core/features.py", "app/core/blend.py", "app/core/forest.py"})  # the files of core that compute with numpy
 CORE_STDLIB = frozenset(
     {"__future__", "array", "bisect", "collections", "dataclasses", "enum", "functools", "itertools", "math"}
 )

@@ -11,14 +11,17 @@ from collections.abc import Sequence
 
 import typer
 
+from app.cli.calibrate import calibrate
 from app.cli.check import check
 from app.cli.demo import demo
+from app.cli.evaluate import evaluate
 from app.cli.init import init
 from app.cli.route import route
 from app.cli.serve import serve
+from app.cli.train import train
 from app.errors import ConfigError
 
-COMMANDS = (serve, demo, init, check, route)
+COMMANDS = (serve, demo, init, check, route, train, evaluate, calibrate)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -83,11 +83,11 @@ class Features:
     """`counters`: one value per name in COUNTERS. `buckets`: of the distinct tokens, each in [0, BUCKETS)."""
 
     counters: list[float]
-    buckets: list[int]
+    buckets: NDArray[np.intp]
 
     def packed(self) -> bytes:
         """Little-endian: all counters as float32, then the buckets as uint32."""
-        return np.array(self.counters, "<f4").tobytes() + np.array(self.buckets, "<u4").tobytes()
+        return np.array(self.counters, "<f4").tobytes() + self.buckets.astype("<u4").tobytes()
 
 
 def features(body: Mapping[str, Any]) -> Features:
@@ -97,11 +97,11 @@ def features(body: Mapping[str, Any]) -> Features:
     words = _words(text, data)
     distinct = dict.fromkeys(words)  # unlike a set in the same order everywhere, so sums are equal to the last bit
     families = [FAMILY_OF_WORD[word] for word in CUE_WORDS.intersection(distinct)]
-    buckets, cjk = [crc32(word) & MASK for word in distinct], 0
+    buckets, cjk = np.array([crc32(word) & MASK for word in distinct], np.intp), 0
     if len(data) > len(text):
         codes = _cjk(text)
         cjk = len(codes)
-        buckets += _cjk_buckets(codes).tolist()
+        buckets = np.concatenate((buckets, _cjk_buckets(codes)), dtype=np.intp)
         families += [FAMILY_OF_CHINESE[cue] for cue in CHINESE_CUES.findall(text)]
     counters = _text_counters(text, data, len(words), len(distinct), cjk)
     counters += _cue_counters(families)

@@ -1,4 +1,4 @@
-"""Reads a linear router from its artifact directory and checks it before it may decide anything.
+"""Reads a trained router from its artifact directory and checks it before it may decide anything.
 
 `card.json` says which format and features the model was made for and the sha256 of `model.npz`; whatever does not
 fit is a ConfigError at start, never a wrong score later. The arrays are read without pickle, so a file can hold
@@ -16,31 +16,32 @@ from typing import Any
 
 import numpy as np
 
+from app.core.blend import FORMAT_VERSION, Blend
 from app.core.chat import ChatRequest
 from app.core.features import FEATURE_VERSION
-from app.core.linear import FORMAT_VERSION, LinearModel
+from app.core.forest import Forest
 from app.core.types import Score
 from app.errors import ConfigError
 
 
-class LinearRouter:
-    """Scores with a trained LinearModel; `version` is the date and the hash of its artifact."""
+class TrainedRouter:
+    """Scores with a trained `Blend`; `version` is the date and the hash of its artifact."""
 
-    name = "linear"
+    name = "trained"
 
-    def __init__(self, model: LinearModel, version: str) -> None:
+    def __init__(self, model: Blend, version: str) -> None:
         self.model = model
         self.version = version
 
     @classmethod
-    def load(cls, directory: Traversable) -> LinearRouter:
+    def load(cls, directory: Traversable) -> TrainedRouter:
         """The router in `directory`. Raises ConfigError if a file is missing, broken or of another version."""
         card = _card(directory)
         data = _read(directory, "model.npz")
         digest = hashlib.sha256(data).hexdigest()
         if digest != card.get("sha256"):
             raise ConfigError(f"{directory}/model.npz does not have the sha256 its card.json states: copy both again.")
-        return cls(_model(directory, data), f"{card.get('date')}-{digest[:8]}")
+        return cls(_model(directory, data, card), f"{card.get('date')}-{digest[:8]}")
 
     def score(self, request: ChatRequest) -> Score:
         return Score(*self.model.judge(request.body))
@@ -75,15 +76,20 @@ def _card(directory: Traversable) -> dict[str, Any]:
     return card
 
 
-def _model(directory: Traversable, data: bytes) -> LinearModel:
+def _model(directory: Traversable, data: bytes, card: dict[str, Any]) -> Blend:
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            return LinearModel(
-                bias=float(arrays["bias"]),
-                counter_weights=tuple(arrays["counter_weights"].tolist()),
-                counter_means=tuple(arrays["counter_means"].tolist()),
-                word_weights=arrays["word_weights"],
-                quantiles=arrays["quantiles"],
-            )
-    except (KeyError, TypeError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise ConfigError(f"{directory}/model.npz is not a linear router: {error}") from error
+            found = {name: arrays[name] for name in arrays.files}
+        forest = {name.removeprefix("forest_"): found.pop(name) for name in list(found) if name.startswith("forest_")}
+        return Blend(heads=tuple(card["heads"]), tasks=tuple(card["tasks"]), forest=Forest(**forest), **found)
+    except (
+        AttributeError,
+        IndexError,
+        KeyError,
+        TypeError,
+        ValueError,
+        OSError,
+        EOFError,
+        zipfile.BadZipFile,
+    ) as error:
+        raise ConfigError(f"{directory}/model.npz is not a trained router: {error}") from error

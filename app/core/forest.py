@@ -1,0 +1,61 @@
+"""Sets of shallow decision trees, walked together: one numpy pass per level for all trees of all sets.
+
+Every tree is complete: `depth` levels of questions, then 2 ** depth leaves, in the order of a heap. A leaf that
+training reached earlier is repeated below questions that everybody answers alike. A tree goes right where
+`counter > threshold`, as scikit-learn does. Pure arithmetic on a vector of counters.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Forest:
+    """`counters` and `thresholds`: (trees, 2 ** depth - 1); `leaves`: (trees, 2 ** depth). The trees of a set stand
+    together: set s begins at `starts[s]` and adds `bases[s]`."""
+
+    counters: NDArray[np.uint8]
+    thresholds: NDArray[np.float64]
+    leaves: NDArray[np.float64]
+    starts: NDArray[np.int64]
+    bases: NDArray[np.float64]
+    _levels: tuple[tuple[NDArray[np.intp], NDArray[np.float64]], ...] = field(init=False, repr=False)
+    _first: NDArray[np.intp] = field(init=False, repr=False)
+    _values: NDArray[np.float64] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Raises ValueError if a shape is wrong or a value is not finite."""
+        trees, questions = self.counters.shape
+        depth = (questions + 1).bit_length() - 1
+        if questions != 2**depth - 1 or self.thresholds.shape != (trees, questions):
+            raise ValueError(f"{trees} trees of {questions} questions are not complete")
+        if self.leaves.shape != (trees, questions + 1) or self.starts.shape != self.bases.shape:
+            raise ValueError(f"leaves {self.leaves.shape} or sets {self.starts.shape} do not fit {trees} trees")
+        if not trees or self.starts[0] != 0 or (np.diff(self.starts) <= 0).any() or self.starts[-1] >= trees:
+            raise ValueError("every set of trees needs a tree")
+        if not (np.isfinite(self.leaves).all() and np.isfinite(self.bases).all()) or np.isnan(self.thresholds).any():
+            raise ValueError("a value of a tree is not finite")
+        bounds = [(2**level - 1, 2 ** (level + 1) - 1) for level in range(depth)]
+        levels = tuple(
+            (
+                np.ascontiguousarray(self.counters[:, low:high]).ravel().astype(np.intp),
+                np.ascontiguousarray(self.thresholds[:, low:high]).ravel(),
+            )
+            for low, high in bounds
+        )
+        object.__setattr__(self, "_levels", levels)
+        object.__setattr__(self, "_first", np.arange(trees, dtype=np.intp))
+        object.__setattr__(self, "_values", self.leaves.ravel())
+
+    def values(self, counters: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What each set says of one vector of counters."""
+        place = self._first  # of each tree within the level it has reached
+        for number, (asked, thresholds) in enumerate(self._levels):
+            right = counters[asked[place]] > thresholds[place] if number else counters[asked] > thresholds
+            place = 2 * place + right
+        values: NDArray[np.float64] = np.add.reduceat(self._values[place], self.starts) + self.bases
+        return values
