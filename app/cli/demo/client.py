@@ -18,6 +18,7 @@ from app.cli.demo.day import Arrival
 PATIENCE = 60.0  # real seconds
 TRIES = 40
 LEAVING = 5.0  # how fast the clock runs while somebody is about to leave: so slowly that the leaving is noticed
+GONE, NOTICED = 1.0, 0.3  # and for so many real seconds after: else the answer is whole before anybody has noticed
 
 
 @dataclass(slots=True)
@@ -64,6 +65,9 @@ async def ask(client: httpx.AsyncClient, arrival: Arrival, clock: SimClock) -> O
         outcome.ids.append(f"demo-{arrival.number:03d}-{number}")
         with clock.watched(LEAVING if arrival.leaves else SLOW):
             again = await _try(client, outcome, clock)
+            if outcome.left:
+                with clock.watched(GONE):
+                    await asyncio.sleep(NOTICED)
         if again is None:
             break
         await clock.sleep(again)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 
 import httpx
 import pytest
 
-from app.cli.demo.client import TRIES, ask, is_complete
+from app.cli.demo.client import NOTICED, TRIES, ask, is_complete
 from app.cli.demo.clock import SimClock
 from app.cli.demo.day import Arrival
 from app.cli.demo.requests import Request
@@ -86,6 +87,15 @@ async def test_who_leaves_has_not_failed(clock: SimClock) -> None:
     async with answering(httpx.Response(200, content=STREAM)) as client:
         outcome = await ask(client, person(leaves=True), clock)
     assert (outcome.left, outcome.complete, outcome.failed) == (True, False, False)
+
+
+async def test_time_hardly_passes_until_a_leaving_is_noticed(clock: SimClock) -> None:
+    """At the day's pace the rest of an answer is written within milliseconds: nobody would have left in its middle."""
+    async with answering(httpx.Response(200, content=STREAM)) as client:
+        began, real = clock.utc(), time.monotonic()
+        await ask(client, person(leaves=True), clock)
+        assert clock.utc() - began < 500  # it would be 3000
+        assert time.monotonic() - real >= NOTICED
 
 
 async def test_nobody_there_is_a_failure(clock: SimClock) -> None:
