@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from app.core.blend import Blend
 from router_models import everyday
 from router_models.augment import cut, padded
-from router_models.data import EVERYDAY, NEEDED, Row
+from router_models.data import NEEDED, Row
 from router_models.evaluate import Report, auroc_by, evaluate, finite, measurable
 from router_models.fit import EASY_TRAFFIC, EVERYDAY_SHARE, EVERYDAY_TRAFFIC, Fit
 from router_models.metrics import Floats, area, auroc, recovered
@@ -51,7 +51,7 @@ def make(fit: Fit, day: str, outside: frozenset[str]) -> dict[str, Any]:
     """All that card.json states, apart from what `artifact.write` adds. Deterministic."""
     rows = fit.table.rows
     dev = np.array([row.split == "dev" and row.gain is not None for row in rows])
-    ours = fit.table.tasks == EVERYDAY
+    ours = fit.table.ours
     card: dict[str, Any] = {
         "date": day,
         "kind": "trained",
@@ -86,7 +86,7 @@ def raters(data: Path = everyday.DATA) -> dict[str, Any]:
         "n": len(ids),
         "kappa": everyday.kappa(mine.tolist(), theirs.tolist()),
         "equal": float((mine == theirs).mean()),
-        "apart": int((np.abs(mine - theirs) >= everyday.APART).sum()),
+        "contested": sum(map(everyday.contested, mine.tolist(), theirs.tolist())),
         "third_readings": len(third),
         "labels": {str(label): int((mine == label).sum() + (theirs == label).sum()) for label in range(1, 6)},
     }
@@ -128,7 +128,7 @@ def _pair(model: Blend, pair: Mapping[str, str]) -> dict[str, Any]:
 
 def _everyday(fit: Fit) -> Report:
     """AUROC, hard against easy, on kinds of work that were never trained on: as written, amid small talk, cut short."""
-    tests = [row for row in fit.table.rows if row.task == EVERYDAY and row.split == "test"]
+    tests = [row for row in fit.table.rows if row.ours and row.split == "test"]
     labels = np.array([float((row.everyday or 0.0) >= HARD) for row in tests])
     languages = np.array([row.language for row in tests])
     report: Report = {}
@@ -162,7 +162,7 @@ def _ablation(fit: Fit, without: tuple[str, ...], dev: NDArray[np.bool_], outsid
     if names:
         found["macro_apgr"] = float(np.mean([_apgr(fit, scores, dev & (fit.table.sources == name)) for name in names]))
         found["pooled_apgr"] = _apgr(fit, scores, dev & np.isin(fit.table.sources, names))
-    test = np.array([row.task == EVERYDAY and row.split == "test" for row in fit.table.rows])
+    test = np.array([row.ours and row.split == "test" for row in fit.table.rows])
     if test.any():
         found["everyday_auroc"] = auroc(scores[test], (fit.table.needed[test] >= HARD).astype(float))
     return found
@@ -228,7 +228,7 @@ def _of_raters(card: Mapping[str, Any]) -> Iterator[str]:
     )
     yield "raters are sessions of a large language model that worked alone, so they agree more than two people would,"
     yield f"and share its blind spots. {told['n']} requests; quadratic weighted kappa {told['kappa']}, equal"
-    yield f"{told['equal']:.1%}, {told['apart']} two or more apart, of which {told['third_readings']} had a third reading."
+    yield f"{told['equal']:.1%}, {told['contested']} contested, of which {told['third_readings']} had a third reading."
     yield "Rows of `everyday-*` above include variants under the same label: amid small talk, and cut to one clause."
 
 
@@ -316,9 +316,9 @@ def _of_parts(card: Mapping[str, Any]) -> Iterator[str]:
 
 def _of_thresholds(card: Mapping[str, Any]) -> Iterator[str]:
     yield from ("", "## Thresholds", "")
-    yield f"Quantiles of a reference traffic: {EVERYDAY_TRAFFIC:.0%} our own requests ({EASY_TRAFFIC:.0%} of these labelled"
-    yield "below 3.5), the rest benchmarks in equal shares, all scored by folds that had not seen them. That mix is an"
-    yield "assumption: calibrate on your own traffic (`smallfirst calibrate`), and watch the share."
+    yield f"Quantiles of a reference traffic: {EVERYDAY_TRAFFIC:.0%} our own requests ({EASY_TRAFFIC:.0%} of these"
+    yield "labelled below 3.5), the rest benchmarks in equal shares, all scored by folds that had not seen them. That"
+    yield "mix is an assumption: calibrate on your own traffic (`smallfirst calibrate`), and watch the share."
     yield ""
     yield from _table(("llm_share", "threshold"), list(card["thresholds"].items()))
     yield from (

@@ -44,7 +44,8 @@ _TASKS = ((re.compile(r"gsm8k|math"), "math"), (re.compile(r"mbpp|human_?eval|co
 @dataclass(frozen=True, slots=True)
 class Row:
     """One labelled request. `gain`: the large model's score less the small one's, None if either is missing, -1..1.
-    `target_gain` and `difficulty` are smoothed over classes of models; `everyday` is P(needed) by our raters. `weight`: beside others of its source."""
+    `target_gain` and `difficulty` are smoothed over classes of models; `everyday` is P(needed) by our raters;
+    `weight` counts beside others of its source."""
 
     source: str
     task: str
@@ -58,6 +59,11 @@ class Row:
     difficulty: float | None = None
     everyday: float | None = None
     weight: float = 1.0
+
+    @property
+    def ours(self) -> bool:
+        """One of our own everyday requests."""
+        return self.everyday is not None
 
     @property
     def needed(self) -> float | None:
@@ -280,7 +286,7 @@ def read_everyday(data: Path = everyday.DATA) -> list[Row]:
     for one in everyday.read(data):
         row = Row(
             source=f"everyday-{one.language}",
-            task=EVERYDAY,
+            task="tools" if one.body.get("tools") else EVERYDAY,
             language=one.language,
             split="test" if one.test else "train",
             group=one.kind,

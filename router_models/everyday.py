@@ -3,7 +3,7 @@
 Each request has a kind of work, a language, and where it belongs to a minimal pair the pair's name. Kinds, not rows,
 are kept apart for testing: a router that has learned one kind's words must still rank another kind. How labels were
 given is in `data/RUBRIC.md`; the label of a request is the mean of both raters, or the third reading's word where they
-are two or more apart.
+contradict each other.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ TEST_KINDS = frozenset(
 )
 LABELS = (1.0, 2.0, 3.0, 4.0, 5.0)
 NEEDED = (0.02, 0.06, 0.3, 0.75, 0.95)  # what a label stands for: how often the large model is needed; a judgement
-APART = 2  # labels this far apart are read a third time
+APART = 2
+LIGHT = 3  # the highest label that a small model is trusted with
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +81,12 @@ def resolved(data: Path = DATA) -> dict[str, float]:
     """The label of each request that both raters have read."""
     first, second, third = (rated(data / f"everyday_labels_{name}.jsonl") for name in ("a", "b", "third"))
     means = {one: (first[one] + second[one]) / 2 for one in first.keys() & second.keys()}
-    apart = {one for one in means if abs(first[one] - second[one]) >= APART}
-    return {**means, **{one: float(label) for one, label in third.items() if one in apart}}
+    return {**means, **{one: float(third[one]) for one in means if contested(first[one], second[one]) and one in third}}
+
+
+def contested(first: int, second: int) -> bool:
+    """Two or more apart, or on different sides of what a small model is trusted with: read a third time."""
+    return abs(first - second) >= APART or (first <= LIGHT) != (second <= LIGHT)
 
 
 def kappa(first: Sequence[int], second: Sequence[int]) -> float:

@@ -26,7 +26,7 @@ from sklearn.model_selection import GroupKFold
 from app.core.blend import QUANTILES, Blend
 from router_models import flat
 from router_models.augment import in_conversation
-from router_models.data import EVERYDAY, Row
+from router_models.data import Row
 from router_models.heads import HEADS, Heads, Mask, Outputs, Table, fit_heads, tabled
 
 Floats = NDArray[np.float64]
@@ -95,7 +95,7 @@ def fit(rows: Sequence[Row], tell: Tell) -> Fit:
 
 
 def _plain(row: Row) -> bool:
-    return row.task != EVERYDAY and row.split == "train"
+    return not row.ours and row.split == "train"
 
 
 def weights_of(rows: Sequence[Row]) -> Floats:
@@ -111,7 +111,7 @@ def weights_of(rows: Sequence[Row]) -> Floats:
 def _shared(weights: Floats, rows: Sequence[Row]) -> Floats:
     """With our own requests at their share of the whole; 1 on average."""
     sources = np.array([row.source for row in rows])
-    ours = np.array([row.task == EVERYDAY for row in rows])
+    ours = np.array([row.ours for row in rows])
     weights = weights.copy()
     if ours.any() and not ours.all():
         for source in np.unique(sources[ours]):
@@ -119,7 +119,8 @@ def _shared(weights: Floats, rows: Sequence[Row]) -> Floats:
             weights[part] = [row.weight for row in rows if row.source == source]
             share = EVERYDAY_SHARE / (1 - EVERYDAY_SHARE) / len(np.unique(sources[ours]))
             weights[part] *= share * weights[~ours].sum() / weights[part].sum()
-    return weights / weights.mean()
+    scaled: Floats = weights / weights.mean()
+    return scaled
 
 
 def _held_out(table: Table, train: Mask, tell: Tell) -> tuple[list[Floats], tuple[str, ...]]:
@@ -164,7 +165,7 @@ def fit_blend(heads: Heads, outputs: Outputs, table: Table, train: Mask) -> Blen
 def _regressions(columns: Floats, table: Table, train: Mask) -> tuple[Ridge, LogisticRegression, Floats]:
     """The blend, its probability, and how the columns were scaled."""
     target = np.where(np.isnan(table.gains), table.targets["gain"], table.gains)
-    target = np.where(table.tasks == EVERYDAY, table.needed, target)
+    target = np.where(table.ours, table.needed, target)
     weights = _shared(np.ones(len(target)), table.rows)
     used = train & ~np.isnan(target)
     # Not centred: a column is a gate times something, and where the gate is shut it must say nothing.
@@ -210,14 +211,14 @@ def blended(heads: Heads, blend: Blending, table: NDArray[np.float64]) -> Blend:
 
 def reference(table: Table) -> Floats:
     """The share of each row in the reference traffic; sums to 1."""
-    ours = (table.tasks == EVERYDAY) & np.array([row.weight == 1.0 for row in table.rows])
+    ours = table.ours & np.array([row.weight == 1.0 for row in table.rows])
     easy = np.array([row.everyday is not None and row.everyday < 0.5 for row in table.rows])
     shares = np.zeros(len(ours))
-    both = ours.any() and (table.tasks != EVERYDAY).any()
+    both = ours.any() and not table.ours.all()
     for part, share in ((ours & easy, EASY_TRAFFIC), (ours & ~easy, 1 - EASY_TRAFFIC)):
         if part.any():
             shares[part] = share / part.sum() * (EVERYDAY_TRAFFIC if both else 1.0)
-    sources = np.unique(table.sources[table.tasks != EVERYDAY])
+    sources = np.unique(table.sources[~table.ours])
     for source in sources:
         part = table.sources == source
         shares[part] = (1 - EVERYDAY_TRAFFIC if both else 1.0) / part.sum() / len(sources)

@@ -21,7 +21,7 @@ from sklearn.linear_model import Ridge
 
 from app.core.blend import softmax
 from app.core.features import BUCKETS, COUNTERS, features
-from router_models.data import EVERYDAY, Row
+from router_models.data import Row
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -54,6 +54,10 @@ class Table:
     sources: NDArray[np.str_]
     groups: NDArray[np.intp]
     weights: Floats
+
+    @property
+    def ours(self) -> Mask:
+        return ~np.isnan(self.targets["everyday"])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -177,8 +181,8 @@ def _trees(table: Table, fitted: Mask, tasks: Sequence[str]) -> Iterator[TreeSet
     for task in tasks:
         for head in HEADS:
             used = fitted & (table.tasks == task) & ~np.isnan(table.targets[head])
-            if used.sum() >= ENOUGH and (head == "everyday") == (task == EVERYDAY):
-                shape = TREES_EVERYDAY if task == EVERYDAY else TREES
+            if used.sum() >= ENOUGH:
+                shape = TREES_EVERYDAY if head == "everyday" else TREES
                 model = HistGradientBoostingRegressor(**shape, early_stopping=False)
                 model.fit(table.counters[used], table.targets[head][used], sample_weight=table.weights[used])
                 yield TreeSet(task, head, model)
