@@ -1,4 +1,7 @@
-"""`smallfirst init`: from a machine with Ollama to a config that works."""
+"""`smallfirst init`: from a machine with Ollama to a config that works; or a copy of a shipped example.
+
+`examples/` holds links to the files of `config/` at the top of the project, so that a wheel has them too.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
+
+from app.errors import ConfigError
 
 if TYPE_CHECKING:
     from app.cli.ollama import Model, Ollama
@@ -23,14 +28,25 @@ def init(
         int | None,
         typer.Option("--context", min=512, help="Context window in tokens: makes a derived model that has it."),
     ] = None,
+    example: Annotated[
+        str | None, typer.Option("--example", help="Write this shipped example instead; `list` shows all.")
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False,
 ) -> None:
     """Find Ollama and its models and write a commented config. Next: smallfirst serve"""
     from app.cli.ollama import Ollama, address
     from app.cli.writing import write
 
+    if example == "list":
+        for name, text in _examples().items():
+            first = text.splitlines()[0].removeprefix("# ").partition(". ")[0].removesuffix(".")
+            print(f"{name:22} {first}")
+        return
     if output.exists() and not force:
         _stop(f"{output} exists; choose another with --output, or replace it with --force.")
+    if example is not None:
+        _copy(example, output)
+        return
     ollama = Ollama(address(os.environ))
     models = asyncio.run(ollama.models())
     if models is None:
@@ -42,6 +58,21 @@ def init(
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(write(ollama.url, chosen, models), encoding="utf-8")
     _report(output, ollama.url, models, chosen)
+
+
+def _examples() -> dict[str, str]:
+    """The text of each by its name."""
+    found = sorted((Path(__file__).parent / "examples").glob("*.yaml"))
+    return {path.stem: path.read_text("utf-8") for path in found}
+
+
+def _copy(example: str, output: Path) -> None:
+    shipped = _examples()
+    if example not in shipped:
+        raise ConfigError(f"There is no example {example!r}; there are {', '.join(shipped)}.")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(shipped[example], encoding="utf-8")
+    print(f"Wrote {output}, the example {example}. Fill in your own models, then: smallfirst check {output}")
 
 
 def _chosen(models: list[Model], wanted: str | None) -> Model:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from app.cli.ollama import Model, is_loopback
 
 _TEMPLATE = """\
-# Written by `smallfirst init`. Every key: config/gateway.yaml and config/examples in the project.
+# Written by `smallfirst init`. Other ways to run it: smallfirst init --example list
 # Check it after a change with `smallfirst check`; a running gateway reads it again by itself.
 
 server: {{host: 127.0.0.1, port: 8080}}

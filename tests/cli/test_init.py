@@ -9,6 +9,7 @@ from tests.cli.fake_ollama import CHAT, CLOUD, EMBED, fake_ollama
 
 Run = Callable[..., Result]
 FILE = Path("config/gateway.yaml")
+ROOT = Path(__file__).parent.parent.parent
 
 
 def test_it_writes_a_config_that_loads(smallfirst: Run) -> None:
@@ -84,3 +85,27 @@ def test_a_wanted_model_must_be_there(smallfirst: Run) -> None:
         assert "ollama pull phi4" in smallfirst("init", "--model", "phi4", OLLAMA_HOST=ollama.url).err
         assert smallfirst("init", "--model", "qwen3:32b").code == 0
     assert Source(FILE, {}).load().config.backends["ollama"].model == "qwen3:32b"
+
+
+def test_every_example_is_listed(smallfirst: Run) -> None:
+    """By its name and the first line of what it is for; nothing is written."""
+    result = smallfirst("init", "--example", "list")
+    shown = [line.split()[0] for line in result.out.splitlines()]
+    assert shown == sorted(path.stem for path in [ROOT / FILE, *(ROOT / "config/examples").glob("*.yaml")])
+    assert not FILE.exists()
+
+
+def test_an_example_is_copied_as_it_is(smallfirst: Run) -> None:
+    """The same bytes as in the project, to a file that is not there yet."""
+    result = smallfirst("init", "--example", "rules", "--output", "my.yaml")
+    assert result.code == 0
+    assert Path("my.yaml").read_bytes() == (ROOT / "config/examples/rules.yaml").read_bytes()
+    assert smallfirst("init", "--example", "rules", "--output", "my.yaml").code == 1
+
+
+def test_an_example_that_does_not_exist(smallfirst: Run) -> None:
+    """Is bad usage, and those that do exist are named."""
+    result = smallfirst("init", "--example", "rulez")
+    assert result.code == 2
+    assert "rules, scripted" in result.err
+    assert not FILE.exists()
