@@ -6,8 +6,11 @@ UV_VERSION := 0.13.9
 UV := .uv/bin/uv
 BIN := .venv/bin
 ARGS ?=
+PYTHON_CLIENTS := langchain
+NODE_CLIENTS :=
+CLIENTS := $(addprefix .clients/,$(addsuffix /.done,$(PYTHON_CLIENTS) $(NODE_CLIENTS)))
 
-.PHONY: help demo test test-slow check fmt clean setup
+.PHONY: help demo test test-slow test-clients check fmt clean setup
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -16,17 +19,20 @@ demo: .venv/.done ## run the gateway on scripted backends; ARGS="--once --json" 
 	@$(BIN)/smallfirst demo $(ARGS)
 
 test: .venv/.done .venv-openai2/.done ## all quick tests
-	@$(BIN)/python -m pytest -rfEs -m "not slow"
+	@$(BIN)/python -m pytest -rfEs -m "not slow and not clients"
 
 test-slow: .venv/.done .venv-openai2/.done ## the long ones: soak of 50,000 requests
 	@$(BIN)/python -m pytest -m slow
+
+test-clients: .venv/.done $(CLIENTS) ## real clients of other makers, each in an environment of its own
+	@$(BIN)/python -m pytest -rfEs -m clients tests/clients
 
 check: .venv/.done .venv-openai2/.done ## format, lint, types, lock, all tests (docs and config examples are among them)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(UV) lock --check --quiet
-	@$(BIN)/python -m pytest -rfEs
+	@$(BIN)/python -m pytest -rfEs -m "not clients"
 
 fmt: .venv/.done ## format and mend what can be mended
 	@$(BIN)/ruff check --fix .
@@ -35,7 +41,7 @@ fmt: .venv/.done ## format and mend what can be mended
 setup: .venv/.done .venv-openai2/.done ## only the environments
 
 clean: ## remove what make has made
-	@rm -rf .venv .venv-openai2 .uv .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
+	@rm -rf .venv .venv-openai2 .clients .uv .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
 
 $(UV):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -54,4 +60,10 @@ $(UV):
 	@echo "setting up: .venv-openai2" >&2
 	@$(UV) venv --quiet --clear --python $(PYTHON) .venv-openai2 >&2
 	@$(UV) pip install --quiet --python .venv-openai2 -r $< >&2
+	@touch $@
+
+$(PYTHON_CLIENTS:%=.clients/%/.done): .clients/%/.done: tests/clients/%.txt | $(UV)
+	@echo "setting up: .clients/$*" >&2
+	@$(UV) venv --quiet --clear --python $(PYTHON) .clients/$* >&2
+	@$(UV) pip install --quiet --python .clients/$* -r $< >&2
 	@touch $@
