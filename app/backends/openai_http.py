@@ -25,6 +25,8 @@ from app.errors import UpstreamFault, UpstreamMalformed, UpstreamUnavailable
 PATHS: dict[Api, str] = {"chat": "/chat/completions", "completion": "/completions", "embedding": "/embeddings"}
 LINGER = 0.5  # seconds
 ERROR_BODY = 64 * 1024  # bytes of an error answer that are read
+SECRET = 16  # characters from which on a key is taken for one, not for a word such as "none", wherever it stands
+MASK = "***"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +74,11 @@ class OpenAIBackend:
             await _refuse(reply, wiring.api_key)
         forced = forced_function(request, quirks)
         if not request.stream:
-            return HttpAnswer(reply, Whole(request, request_id, quirks.own_ids, forced, spec.model))
+            whole = Whole(request, request_id, quirks.own_ids, forced, spec.model)
+            return HttpAnswer(reply, whole, wiring.api_key)
         if "json" in (reply.header("content-type") or ""):
             await _refuse(reply, wiring.api_key)
-        return HttpAnswer(reply, Stream(request, request_id, quirks.own_ids, forced, spec.model))
+        return HttpAnswer(reply, Stream(request, request_id, quirks.own_ids, forced, spec.model), wiring.api_key)
 
     async def warming(self) -> bool:
         return await self._wiring.warming()
@@ -88,11 +91,13 @@ MISSING_KEY = "The API key of this backend is not set in the environment."
 
 
 class HttpAnswer:
-    """Implements `app.ports.Reply`."""
+    """Implements `app.ports.Reply`. An answer that holds the key it was asked with goes on without it."""
 
-    __slots__ = ("_ended", "_over", "_reply", "_shape")
+    __slots__ = ("_ended", "_key", "_over", "_reply", "_secret", "_shape")
 
-    def __init__(self, reply: HttpReply, shape: Stream | Whole) -> None:
+    def __init__(self, reply: HttpReply, shape: Stream | Whole, key: str | None) -> None:
+        self._key = key
+        self._secret = key.encode() if key and len(key) >= SECRET else None
         self._reply = reply
         self._shape = shape
         self._over = False  # nothing more will come from upstream
@@ -105,12 +110,22 @@ class HttpAnswer:
 
     @property
     def model(self) -> str | None:
-        return self._shape.model
+        model = self._shape.model
+        return model.replace(self._key, MASK) if model and self._key and self._secret else model
 
     async def read(self) -> bytes | None:
         if self._ended:
             await self._linger()
             return None
+        try:
+            out = await self._more()
+        except UpstreamFault as fault:
+            raise _masked(fault, self._key) from None
+        if self._secret is not None and self._secret in out:  # events come whole, so none is cut in two
+            return out.replace(self._secret, MASK.encode())
+        return out
+
+    async def _more(self) -> bytes:
         shape = self._shape
         if isinstance(shape, Whole):
             self._ended = True
@@ -149,11 +164,22 @@ async def _refuse(reply: HttpReply, api_key: str | None) -> None:
     finally:
         reply.close()
     if api_key:
-        body = body.replace(api_key.encode(), b"***")
-    if reply.status == 200:
+        body = body.replace(api_key.encode(), MASK.encode())
+    if reply.status != 200:
+        fault = faults.from_response(reply.status, reply.header("retry-after"), body, reply.header("date"))
+    else:
         error = _error_in(body)
-        raise faults.from_stream(error) if error else UpstreamMalformed("The backend did not stream its answer.")
-    raise faults.from_response(reply.status, reply.header("retry-after"), body, reply.header("date"))
+        fault = faults.from_stream(error) if error else UpstreamMalformed("The backend did not stream its answer.")
+    raise _masked(fault, api_key)
+
+
+def _masked(fault: UpstreamFault, api_key: str | None) -> UpstreamFault:
+    """The same, without our key in what a client may read: JSON may have spelled it otherwise before it was decoded."""
+    if api_key:
+        fault.message = fault.message.replace(api_key, MASK)
+        fault.args = (fault.message,)
+        fault.param = fault.param and fault.param.replace(api_key, MASK)
+    return fault
 
 
 def _error_in(body: bytes) -> object:

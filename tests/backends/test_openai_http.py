@@ -80,11 +80,13 @@ class FakeClient:
         return self.reply
 
 
-def backend(client: FakeClient, base_url: str = "http://box:1", kind: str = "vllm", **facts: Any) -> OpenAIBackend:
+def backend(
+    client: FakeClient, base_url: str = "http://box:1", kind: str = "vllm", key: str = "its-key", **facts: Any
+) -> OpenAIBackend:
     async def warming() -> bool:
         return True
 
-    wiring = Wiring(cast(HttpClient, client), BY_KIND[kind], "its-key", lambda name, field: None, warming)
+    wiring = Wiring(cast(HttpClient, client), BY_KIND[kind], key, lambda name, field: None, warming)
     return OpenAIBackend(BackendSpec("one", kind, "local", base_url, "m"), wiring, Facts("ready", **facts))
 
 
@@ -231,6 +233,45 @@ async def test_our_key_goes_no_further_than_the_server() -> None:
     with pytest.raises(UpstreamRejected) as raised:
         await backend(client).send(ChatRequest("chat", CHAT), "rid")
     assert raised.value.message == "no such user for ***"
+
+
+LONG_KEY = "wholly-ours-0123456789"
+ECHO = (
+    EVENTS[0],
+    b'data: {"id":"x","model":"m","choices":[{"index":0,"delta":{"content":"Bearer wholly',
+    b'-ours-0123456789"},"finish_reason":null}]}\n\n',
+    *EVENTS[1:],
+)
+KEY_IN_ERROR = b'data: {"error":{"message":"no user \\u0077holly-ours-0123456789","code":400,"param":"x"}}\n\n'
+
+
+async def test_our_key_is_in_no_answer() -> None:
+    """Nor in one that was given; events are whole, so it is found where the network has cut it."""
+    for request, client in (
+        ({**CHAT, "stream": True}, FakeClient(200, *ECHO, kind=STREAM)),
+        (CHAT, FakeClient(200, WHOLE.replace(b'"a"', b'"' + LONG_KEY.encode() + b'"'))),
+    ):
+        reply = await backend(client, key=LONG_KEY).send(ChatRequest("chat", request), "rid")
+        given = b""
+        while piece := await reply.read():
+            given += piece
+        assert LONG_KEY.encode() not in given
+        assert b"***" in given
+
+
+async def test_our_key_is_in_no_error_of_a_stream() -> None:
+    """However JSON has spelled it."""
+    client = FakeClient(200, KEY_IN_ERROR, kind=STREAM)
+    reply = await backend(client, key=LONG_KEY).send(ChatRequest("chat", {**CHAT, "stream": True}), "rid")
+    with pytest.raises(UpstreamRejected, match=r"^no user \*\*\*$"):
+        await reply.read()
+
+
+async def test_a_key_that_is_a_word_may_stand_in_an_answer() -> None:
+    """Local servers are often given one such as "none"."""
+    client = FakeClient(200, WHOLE.replace(b'"a"', b'"none"'))
+    reply = await backend(client, key="none").send(ChatRequest("chat", CHAT), "rid")
+    assert b"none" in (await reply.read() or b"")
 
 
 async def test_a_missing_key_is_not_tried() -> None:
