@@ -31,6 +31,7 @@ from app.core.forest import Forest
 FORMAT_VERSION = 2
 QUANTILES = 1001
 TOP = 3
+WHOLE = ("word_weights", "set_tasks")
 
 Floats = NDArray[np.float64]
 Why = tuple[tuple[str, float], ...]
@@ -69,7 +70,7 @@ class Blend:
     _usual: Floats = field(init=False, repr=False)  # linear part of an average request without words
 
     def __post_init__(self) -> None:
-        """Raises ValueError if a shape is wrong or a value is not finite."""
+        """Raises ValueError if a shape or a kind of number is wrong or a value is not finite."""
         heads, tasks, sets = len(self.heads), len(self.tasks), len(self.forest.starts)
         wanted: Mapping[str, tuple[int, ...]] = {
             "bias": (heads + tasks,),
@@ -87,9 +88,12 @@ class Blend:
             array = getattr(self, name)
             if array.shape != shape:
                 raise ValueError(f"{name} has the shape {array.shape} instead of {shape}")
+            if array.dtype.kind != ("i" if name in WHOLE else "f"):
+                raise ValueError(f"{name} has the wrong kind of number, {array.dtype}")
             if not np.isfinite(array).all():
                 raise ValueError(f"{name} is not finite")
-        if self.set_tasks.min() < 0 or self.set_tasks.max() >= tasks or self.forest.counters.max() >= len(COUNTERS):
+        asked = self.forest.counters.max(initial=0)  # trees that never branch ask nothing
+        if self.set_tasks.min() < 0 or self.set_tasks.max() >= tasks or asked >= len(COUNTERS):
             raise ValueError("a set of trees names a task or a counter that is not there")
         names = (*COUNTERS, "words", "gate", *(f"trees:{task}" for task in self.tasks))
         object.__setattr__(self, "_names", names)
@@ -107,8 +111,8 @@ class Blend:
         parts = self.parts(features(body))
         moved = self._moved(parts).tolist()
         sizes = list(map(abs, moved))
-        largest = map(sizes.index, sorted(sizes)[: -TOP - 1 : -1])
-        return sigmoid(parts.logit), tuple([(self._names[at], moved[at]) for at in largest])
+        largest = sorted(range(len(sizes)), key=sizes.__getitem__, reverse=True)
+        return sigmoid(parts.logit), tuple([(self._names[at], moved[at]) for at in largest[:TOP]])
 
     def explain(self, body: Mapping[str, Any]) -> list[tuple[str, float]]:
         """Contributions that sum to the logit: the baseline of an average request, then the largest first.

@@ -28,14 +28,21 @@ class Forest:
     _values: NDArray[np.float64] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Raises ValueError if a shape is wrong or a value is not finite."""
+        """Raises ValueError if a shape or a kind of number is wrong or a value is not finite."""
+        if self.counters.ndim != 2 or self.counters.dtype.kind != "u" or self.starts.dtype.kind != "i":
+            raise ValueError("counters are a table of whole numbers, one row per tree, and starts whole numbers")
         trees, questions = self.counters.shape
         depth = (questions + 1).bit_length() - 1
         if questions != 2**depth - 1 or self.thresholds.shape != (trees, questions):
             raise ValueError(f"{trees} trees of {questions} questions are not complete")
         if self.leaves.shape != (trees, questions + 1) or self.starts.shape != self.bases.shape:
             raise ValueError(f"leaves {self.leaves.shape} or sets {self.starts.shape} do not fit {trees} trees")
-        if not trees or self.starts[0] != 0 or (np.diff(self.starts) <= 0).any() or self.starts[-1] >= trees:
+        if (
+            not (trees and len(self.starts))
+            or self.starts[0] != 0
+            or (np.diff(self.starts) <= 0).any()
+            or self.starts[-1] >= trees
+        ):
             raise ValueError("every set of trees needs a tree")
         if not (np.isfinite(self.leaves).all() and np.isfinite(self.bases).all()) or np.isnan(self.thresholds).any():
             raise ValueError("a value of a tree is not finite")
