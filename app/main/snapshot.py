@@ -13,7 +13,7 @@ def snapshot(gateway: Gateway, llm_share: float | None, keep: Keep) -> Now:
     posts = gateway.all_posts()
     lanes: dict[int, LaneNow] = {}
     for post in posts:  # the first on a lane names it; the embedding backend comes last and shares another's
-        lanes.setdefault(id(post.lane), LaneNow(_lane_name(post), post.lane.inflight, len(post.lane.waiting)))
+        lanes.setdefault(id(post.lane), _lane(post))
     backends: dict[str, BackendNow] = {}
     for post in posts:
         name = post.backend.spec.name
@@ -30,5 +30,6 @@ def snapshot(gateway: Gateway, llm_share: float | None, keep: Keep) -> Now:
     )
 
 
-def _lane_name(post: Post) -> str:
-    return post.backend.spec.host or post.backend.spec.name
+def _lane(post: Post) -> LaneNow:
+    spec, lane = post.backend.spec, post.lane
+    return LaneNow(spec.host or spec.name, lane.inflight, len(lane.waiting), lane.slots, lane.queue)

@@ -38,11 +38,14 @@ Counts = defaultdict[Labels, int]
 
 @dataclass(frozen=True, slots=True)
 class LaneNow:
-    """One lane: `backend` is its backend's name, or that of the host which several share."""
+    """One lane: `backend` is its backend's name, or that of the host which several share. At most `slots` are inflight
+    and `queue` waiting."""
 
     backend: str
     inflight: int
     waiting: int
+    slots: int
+    queue: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,8 +253,12 @@ class Metrics:
         yield _gauge("llm_share_target", "Share the threshold aims at.", (), {(): now.llm_share})
         inflight = {(lane.backend,): lane.inflight for lane in now.lanes}
         yield _gauge("backend_inflight", "Requests that hold a slot.", ("backend",), inflight)
+        slots = {(lane.backend,): lane.slots for lane in now.lanes}
+        yield _gauge("backend_slots", "Requests that can hold one.", ("backend",), slots)
         waiting = {(lane.backend,): lane.waiting for lane in now.lanes}
         yield _gauge("backend_queue_depth", "Requests that wait for a slot.", ("backend",), waiting)
+        places = {(lane.backend,): lane.queue for lane in now.lanes}
+        yield _gauge("backend_queue_limit", "Requests that may wait.", ("backend",), places)
         states = {(one.name, state): int(one.state == state) for one in now.backends for state in STATES}
         yield _gauge("backend_state", "1 for the state a backend is in.", ("backend", "state"), states)
 

@@ -18,7 +18,8 @@ async def test_lanes_and_states_as_they_stand() -> None:
     parts.log.dropped = 3
     now = snapshot(gateway, 0.05, parts)
     assert [(lane.backend, lane.inflight) for lane in now.lanes] == [("small", 1), ("large", 0)]
+    assert [(lane.slots, lane.queue) for lane in now.lanes] == [(1, 4), (32, 64)]
     assert [(one.name, one.tiers) for one in now.backends] == [("small", ("slm", "embeddings")), ("large", ("llm",))]
     assert (now.llm_share, now.log_dropped) == (0.05, 3)
-    assert "linear" in now.router
+    assert "trained" in now.router
     assert b'smallfirst_backend_inflight{backend="small"} 1.0' in parts.metrics.render(now)

@@ -45,7 +45,7 @@ NOW = Now(
     router="default",
     threshold=0.75,
     llm_share=0.05,
-    lanes=(LaneNow("ollama", 1, 3), LaneNow("box", 0, 0)),
+    lanes=(LaneNow("ollama", 1, 3, 1, 16), LaneNow("box", 0, 0, 32, 64)),
     backends=(
         BackendNow("ollama", ("slm",), "ready", ("energy", "capex")),
         BackendNow("endpoint", ("llm",), "asleep", ("compute", "idle")),

@@ -201,6 +201,7 @@ def test_gauges_show_the_moment() -> None:
     """Lanes, states, threshold and build are what the caller says they are now."""
     seen = Scrape(Metrics("0.1.0"))
     assert (seen("backend_inflight", backend="ollama"), seen("backend_queue_depth", backend="ollama")) == (1, 3)
+    assert (seen("backend_slots", backend="ollama"), seen("backend_queue_limit", backend="ollama")) == (1, 16)
     assert seen("backend_state", backend="endpoint", state="asleep") == 1
     assert seen("backend_state", backend="endpoint", state="ready") == 0
     assert (seen("threshold"), seen("llm_share_target")) == (0.75, 0.05)
@@ -217,7 +218,7 @@ def test_after_a_reload_counters_stay_and_gauges_go() -> None:
     """A backend that left the config keeps what it did and loses how it stands."""
     metrics = settled(a_record())
     Scrape(metrics)
-    left = Now("other", 0.5, None, (LaneNow("gpu", 0, 0),), (BackendNow("gpu", ("slm",), "ready", ()),))
+    left = Now("other", 0.5, None, (LaneNow("gpu", 0, 0, 1, 0),), (BackendNow("gpu", ("slm",), "ready", ()),))
     seen = Scrape(metrics, left)
     assert seen("upstream_attempts_total", backend="ollama", outcome="ok") == 1
     assert seen("backend_inflight", backend="ollama") is None
