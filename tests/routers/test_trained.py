@@ -18,12 +18,12 @@ import router_models
 from app.core.chat import ChatRequest
 from app.errors import ConfigError
 from app.routers import load_router
-from app.routers.linear import LinearRouter
+from app.routers.trained import TrainedRouter
+from router_models.data import read_everyday, text_of
 
 ROUTER_MODELS = Path(router_models.__file__).parent
 DEFAULT = ROUTER_MODELS / "default"
 PAIRS = [json.loads(line) for line in (ROUTER_MODELS / "data" / "everyday_pairs.jsonl").read_text("utf-8").splitlines()]
-SEED = [json.loads(line) for line in (ROUTER_MODELS / "data" / "seed.jsonl").read_text("utf-8").splitlines()]
 
 
 def ask(text: str) -> ChatRequest:
@@ -57,9 +57,10 @@ def test_everyday_sense(pair: dict[str, str]) -> None:
 
 
 def test_the_pairs_are_half_chinese_and_never_trained_on() -> None:
-    """Ten pairs in each language, none of their texts in the seed."""
+    """Ten pairs in each language, none of their texts among the everyday requests that training reads."""
     assert [sum(pair["lang"] == lang for pair in PAIRS) for lang in ("en", "zh")] == [10, 10]
-    assert {item["prompt"] for item in SEED}.isdisjoint(text for pair in PAIRS for text in pair.values())
+    trained = {text_of(row.body).strip() for row in read_everyday()}
+    assert trained.isdisjoint(pair[side].strip() for pair in PAIRS for side in ("easy", "hard"))
     assert ("你好", "证明根号2是无理数") in [(pair["easy"], pair["hard"]) for pair in PAIRS]
 
 
@@ -89,16 +90,23 @@ def test_thresholds_fall_with_the_share() -> None:
 
 
 def test_the_artifact_is_small_and_versioned() -> None:
-    """At most 600 kB in all; the version names its date and hash."""
-    assert sum(path.stat().st_size for path in DEFAULT.iterdir()) <= 600_000
+    """At most 2 MB in all; the version names its date and hash."""
+    assert sum(path.stat().st_size for path in DEFAULT.iterdir()) <= 2_000_000
     card = json.loads((DEFAULT / "card.json").read_text("utf-8"))
     assert load_router("default").version == f"{card['date']}-{card['sha256'][:8]}"
 
 
 def test_serving_does_not_import_the_training_libraries() -> None:
-    """Loading and scoring need numpy alone."""
-    code = "import sys; from app.routers import load_router; load_router('default');"
-    code += "print([name for name in ('sklearn', 'scipy', 'matplotlib') if name in sys.modules])"
+    """Loading, scoring and explaining need numpy alone."""
+    code = """
+import sys
+from app.core.chat import ChatRequest
+from app.routers import load_router
+router = load_router("default")
+request = ChatRequest("chat", {"messages": [{"role": "user", "content": "Why? 为什么"}]})
+router.score(request), router.explain(request), router.threshold(0.05)
+print([name for name in ("sklearn", "scipy", "matplotlib", "datasketch") if name in sys.modules])
+"""
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
@@ -107,7 +115,7 @@ def test_a_missing_file_is_named(artifact: Path, name: str) -> None:
     """The error says which file of which directory cannot be read."""
     (artifact / name).unlink()
     with pytest.raises(ConfigError, match=rf"{name} of the router in .*router"):
-        LinearRouter.load(artifact)
+        TrainedRouter.load(artifact)
 
 
 def test_a_changed_model_is_refused(artifact: Path) -> None:
@@ -116,7 +124,7 @@ def test_a_changed_model_is_refused(artifact: Path) -> None:
     data[1000] ^= 1
     (artifact / "model.npz").write_bytes(data)
     with pytest.raises(ConfigError, match="sha256"):
-        LinearRouter.load(artifact)
+        TrainedRouter.load(artifact)
 
 
 @pytest.mark.parametrize("key", ["format_version", "feature_version"])
@@ -124,7 +132,7 @@ def test_another_version_is_refused(artifact: Path, key: str) -> None:
     """An artifact for other features or of another format is never used; the error says what to do."""
     change_card(artifact, **{key: 99})
     with pytest.raises(ConfigError, match=rf"{key} 99.*train it again"):
-        LinearRouter.load(artifact)
+        TrainedRouter.load(artifact)
 
 
 @pytest.mark.parametrize("text", ["", "[1]", "{", '"x"'])
@@ -132,7 +140,19 @@ def test_a_card_that_is_no_object_is_refused(artifact: Path, text: str) -> None:
     """Broken JSON is a config error, not a traceback."""
     (artifact / "card.json").write_text(text, "utf-8")
     with pytest.raises(ConfigError, match="not"):
-        LinearRouter.load(artifact)
+        TrainedRouter.load(artifact)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"heads": None}, {"heads": ["gain"]}, {"heads": 3}, {"tasks": []}, {"tasks": ["one"]}, {"tasks": None}],
+    ids=str,
+)
+def test_a_card_of_another_model_is_refused(artifact: Path, fields: dict[str, Any]) -> None:
+    """The names of heads and tasks must be as many as the arrays have columns for."""
+    change_card(artifact, **fields)
+    with pytest.raises(ConfigError, match="not a trained router"):
+        TrainedRouter.load(artifact)
 
 
 def npz(**arrays: Any) -> bytes:
@@ -141,13 +161,77 @@ def npz(**arrays: Any) -> bytes:
     return file.getvalue()
 
 
+def arrays_with(**changes: Any) -> bytes:
+    """The packaged arrays, some of them changed; None takes one away."""
+    with np.load(DEFAULT / "model.npz", allow_pickle=False) as found:
+        arrays = {name: found[name] for name in found.files} | changes
+    return npz(**{name: array for name, array in arrays.items() if array is not None})
+
+
 @pytest.mark.parametrize(
     "data",
-    [b"", b"nonsense", b"PK\x03\x04", npz(bias=1.0), npz(bias=np.array([{}], dtype=object)), npz(bias=np.zeros(2))],
-    ids=["empty", "no zip", "half a zip", "arrays missing", "pickled objects", "wrong shape"],
+    [
+        b"",
+        b"nonsense",
+        b"PK\x03\x04",
+        (DEFAULT / "model.npz").read_bytes()[:-500],
+        npz(bias=np.zeros(2)),
+        arrays_with(bias=np.array([{}], dtype=object)),
+        arrays_with(bias=np.zeros(2)),
+        arrays_with(bias=np.array("text")),
+        arrays_with(quantiles=None),
+        arrays_with(forest_leaves=None),
+        arrays_with(forest_starts=np.zeros(0, np.int64)),
+        arrays_with(forest_counters=np.array(1)),
+        arrays_with(surprise=np.zeros(2)),
+        arrays_with(forest_surprise=np.zeros(2)),
+    ],
+    ids=[
+        "empty",
+        "no zip",
+        "half a zip",
+        "cut off",
+        "one array",
+        "pickled objects",
+        "wrong shape",
+        "text",
+        "array missing",
+        "trees without leaves",
+        "no sets of trees",
+        "no trees",
+        "more arrays",
+        "more of the trees",
+    ],
 )
 def test_a_file_that_is_no_model_is_refused(artifact: Path, data: bytes) -> None:
     """Even with the right sha256, only the expected arrays of numbers are accepted."""
     replace_model(artifact, data)
-    with pytest.raises(ConfigError, match="not a linear router"):
-        LinearRouter.load(artifact)
+    with pytest.raises(ConfigError, match="not a trained router"):
+        TrainedRouter.load(artifact)
+
+
+class Marked:
+    """Leaves a trace if a pickle of it is ever loaded."""
+
+    loaded = False
+
+    def __reduce__(self) -> Any:
+        return _mark, ()
+
+
+def _mark() -> int:
+    Marked.loaded = True
+    return 1
+
+
+def test_nothing_in_a_file_is_ever_run(artifact: Path) -> None:
+    """An array of pickled objects is refused without being unpacked."""
+    data = arrays_with(bias=np.array([Marked()], dtype=object))
+    with np.load(io.BytesIO(data), allow_pickle=True) as arrays:
+        assert arrays["bias"][0] == 1
+    assert Marked.loaded
+    Marked.loaded = False
+    replace_model(artifact, data)
+    with pytest.raises(ConfigError, match="not a trained router"):
+        TrainedRouter.load(artifact)
+    assert not Marked.loaded
