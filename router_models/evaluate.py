@@ -48,7 +48,7 @@ class Rows:
 def measurable(rows: Sequence[Row], outside: frozenset[str] = frozenset()) -> Rows:
     """The rows that know the gain; sources `outside` are measured alone, but stay out of macro and pooled.
 
-    Raises ConfigError if there is none."""
+    Raises ConfigError if there is none, or no source with LEAST of them."""
     known = [row for row in rows if row.gain is not None]
     if not known:
         raise ConfigError("no request here has scores of both models: say which with --slm and --llm, or pairs.json.")
@@ -59,6 +59,8 @@ def measurable(rows: Sequence[Row], outside: frozenset[str] = frozenset()) -> Ro
         sources=np.array([row.source for row in known]),
         macro=(),
     )
+    if not found.names:
+        raise ConfigError(f"no source here has {LEAST} requests with scores of both models, too few for any figure.")
     counted = tuple(name for name in found.names if name not in outside)
     return Rows(found.rows, found.gain, found.needed, found.sources, counted or tuple(found.names))
 
@@ -67,7 +69,7 @@ def evaluate(
     routers: Mapping[str, Floats], rows: Rows, rounds: int = ROUNDS, tell: Callable[[int, int], None] | None = None
 ) -> Report:
     """`routers` by name, each with a score per row; the first is the one in question, the others are baselines."""
-    (name, scores), *others = {**routers, **baselines(rows)}.items()
+    (name, scores), *others = beside_baselines(routers, rows).items()
     report = measured(scores, rows, rounds)
     total = len(others) + 1
     for number, (other, theirs) in enumerate(others, 1):
@@ -118,6 +120,11 @@ def baselines(rows: Rows) -> dict[str, Floats]:
     }
 
 
+def beside_baselines(routers: Mapping[str, Floats], rows: Rows) -> dict[str, Floats]:
+    """The routers first; one that has a baseline's name stands for itself, and the baseline is left out."""
+    return {**routers, **{name: scores for name, scores in baselines(rows).items() if name not in routers}}
+
+
 def scored(score: Score, rows: Sequence[Row]) -> Floats:
     return np.array([score(row.body) for row in rows])
 
@@ -127,8 +134,11 @@ def from_csv(path: Path, rows: Sequence[Row]) -> Floats:
     try:
         with path.open(encoding="utf-8", newline="") as lines:
             given = {line["id"]: float(line["score"]) for line in csv.DictReader(lines)}
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
         raise ConfigError(f"{path}: {error}. It needs the columns id and score, one line a request.") from None
+    absurd = [name for name, score in given.items() if not math.isfinite(score)]
+    if absurd:
+        raise ConfigError(f"{path}: the score of {absurd[0]!r} is no finite number.")
     missing = [row.id for row in rows if row.id not in given]
     if missing:
         raise ConfigError(f"{path} has no score for {len(missing)} of {len(rows)} requests, e.g. {missing[0]!r}.")

@@ -10,7 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from router_models.evaluate import Rows, baselines
+from app.errors import ConfigError
+from router_models.evaluate import Rows, beside_baselines
 from router_models.metrics import Floats, drawn, recovered
 
 SHARE = 0.05
@@ -20,11 +21,15 @@ LOOKS = {"random": ("0.6", ":"), "length": ("tab:orange", "--"), "oracle": ("tab
 
 
 def draw(path: Path, name: str, routers: Mapping[str, Floats], rows: Rows) -> None:
-    """Write a PNG: all sources of the macro mean pooled, whole range and the first fifth of it."""
+    """Write a PNG: all sources of the macro mean pooled, whole range and the first fifth of it.
+
+    Raises ConfigError if there is no gap to recover, or no such file can be written."""
     mpl.use("Agg")
     pooled = np.flatnonzero(np.isin(rows.sources, rows.macro))
     gain = rows.gain[pooled]
-    everyone = {**routers, **baselines(rows)}
+    if gain.sum() <= 0:
+        raise ConfigError("no curve to draw: on these requests the large model is no better than the small one.")
+    everyone = beside_baselines(routers, rows)
     figure = Figure(figsize=(11, 5), layout="constrained")
     for axes, limit in zip(figure.subplots(1, 2), (1.0, 0.2), strict=True):
         for other, scores in everyone.items():
@@ -39,7 +44,10 @@ def draw(path: Path, name: str, routers: Mapping[str, Floats], rows: Rows) -> No
     )
     right.set(title="the first fifth")
     left.legend(loc="lower right")
-    figure.savefig(path, dpi=120)
+    try:
+        figure.savefig(path, dpi=120, format="png")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be written: {error.strerror}") from None
 
 
 def _line(axes: Axes, name: str, ours: bool, scores: Floats, gain: Floats) -> None:
