@@ -11,13 +11,17 @@ from typing import Any
 import httpx
 import uvicorn
 
+from app.main.server import Listener
+
 PATIENCE = 5.0  # seconds for whatever a test waits for; it normally takes milliseconds
 
 
 @contextlib.asynccontextmanager
-async def serving(app: Any) -> AsyncIterator[int]:
+async def serving(app: Any, keep_alive: int = 75) -> AsyncIterator[int]:
     """Serve `app` by uvicorn as production does, on the loopback port that is given; no signal handlers."""
-    config = uvicorn.Config(app, http="httptools", ws="none", lifespan="off", log_config=None, access_log=False)
+    config = uvicorn.Config(
+        app, http=Listener, ws="none", lifespan="off", log_config=None, access_log=False, timeout_keep_alive=keep_alive
+    )
     config.load()
     server = uvicorn.Server(config)
     server.lifespan = config.lifespan_class(config)

@@ -40,7 +40,7 @@ TABLE = {
     "stores": room("ports core errors"),
     "gateway": room("ports core errors"),
     "api": room("gateway core errors", "fastapi starlette orjson"),
-    "main": Room(EVERYTHING, frozenset({"uvicorn", "uvloop"})),
+    "main": Room(EVERYTHING, frozenset({"uvicorn", "httptools", "uvloop"})),
     "__main__": Room(EVERYTHING),  # the serving process: starts `main` and nothing else
     "cli": Room(
         EVERYTHING | {"cli", "router_models"}, frozenset({"typer", "rich", "uvicorn", "orjson", "httpx", "yaml"})

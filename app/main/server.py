@@ -3,18 +3,33 @@
 SIGTERM or SIGINT: `/ready` turns 503 at once, connections are still accepted for `drain_delay` (the load
 balancer needs that long to notice), then running answers finish within `drain_timeout`, then exit 0. A second
 signal skips the delay. SIGHUP reloads the config.
+
+What uvicorn leaves unbounded has bounds: who sends nothing that was due, or takes nothing of what was sent, for as
+long as a kept connection may idle, is cut off; a head may have MAX_HEAD bytes. An offer of another protocol is declined
+without losing the body, and what is no HTTP is refused in the shape of our errors.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
+import httptools
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from app.api import errors, outgoing
+from app.errors import InvalidRequest
+
+MAX_HEAD = 65_536  # bytes, and what one read of the socket brings
+LINGER = 1.0  # seconds; closing at once would reset the connection, and the client would not see why
+_CALLBACKS = ("on_message_begin", "on_url", "on_header", "on_headers_complete", "on_body", "on_message_complete")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +50,8 @@ class Server(uvicorn.Server):
             app,
             host=binding.host,
             port=binding.port,
-            http="httptools",
+            http=Listener,
+            ws="none",
             loop="auto",
             access_log=False,
             log_level="warning",
@@ -73,3 +89,140 @@ class Server(uvicorn.Server):
 
     def _exit(self) -> None:
         self.should_exit = True
+
+
+class Listener(HttpToolsProtocol):
+    """One lazy timer per connection: what is due only notes since when, and a timer that fires early re-arms itself."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._deaf = False
+        self._head = 0  # bytes of a head that came before this read
+        self._begun: object = None  # the scope whose head was incomplete at the last read
+        self._due: float | None = self.loop.time()  # since when the client has to send something
+        self._unread: tuple[float, int] | None = None  # since when it takes nothing, and how much waits for it
+        self._timer: asyncio.TimerHandle | None = self.loop.call_later(self.timeout_keep_alive, self._look)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        if self._deaf:
+            return
+        self._unset_keepalive_if_required()
+        try:
+            self._feed(data)
+        except httptools.HttpParserError:
+            return self._refuse("This is not valid HTTP.", 400)
+        cycle = self.cycle
+        if cycle is not None and cycle.scope is self.scope:
+            self._due = self._awaited() if cycle.more_body else None
+        else:
+            self._within_head(len(data))
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unread = (self._awaited(), self.transport.get_write_buffer_size())
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._unread = None
+
+    def _within_head(self, size: int) -> None:
+        if self._begun is not self.scope:
+            self._begun, self._head, self._due = self.scope, 0, self._awaited()
+            return
+        self._head += size
+        if self._head > MAX_HEAD:
+            self._refuse(f"The head of the request is larger than {MAX_HEAD} bytes.", 431)
+
+    def _awaited(self) -> float:
+        """Now; somebody will look whether it comes."""
+        if self._timer is None:
+            self._timer = self.loop.call_later(self.timeout_keep_alive, self._look)
+        return self.loop.time()
+
+    def _look(self) -> None:
+        now, self._timer = self.loop.time(), None
+        if self.transport.is_closing():
+            return
+        if self._due is not None and self._busy():
+            self._due = now
+        if self._unread is not None and self.transport.get_write_buffer_size() != self._unread[1]:
+            self._unread = (now, self.transport.get_write_buffer_size())
+        since = [moment for moment in (self._due, self._unread and self._unread[0]) if moment is not None]
+        if since and now - min(since) >= self.timeout_keep_alive:
+            self.transport.abort()
+        elif since:
+            self._timer = self.loop.call_later(self.timeout_keep_alive - (now - min(since)), self._look)
+
+    def _busy(self) -> bool:
+        """Are we the ones who keep it waiting: by not reading, or by an earlier request?"""
+        cycle = self.cycle
+        earlier = cycle is not None and cycle.scope is not self.scope and not cycle.response_complete
+        return self.flow.read_paused or earlier or bool(self.pipeline)
+
+    def _feed(self, data: bytes) -> None:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as offer:
+            self._decline()
+            self._feed(data[offer.args[0] :])
+
+    def _decline(self) -> None:
+        """The parser takes what follows an offer for the other protocol, the body too (JDK's client and curl offer
+        HTTP/2 with each request): one that begins behind the head reads on."""
+        headers = dict(self.scope["headers"])
+        framing = [name for name in (b"transfer-encoding", b"content-length") if name in headers]
+        after = _Quiet(self)
+        self.parser = httptools.HttpRequestParser(after)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        if framing and headers[framing[0]] != b"0":
+            self.cycle.more_body = True
+            self.cycle.message_event.clear()
+            self.parser.feed_data(b"POST / HTTP/1.1\r\n" + framing[0] + b": " + headers[framing[0]] + b"\r\n\r\n")
+        after.quiet = False
+
+    def _refuse(self, message: str, status: int) -> None:
+        """Answer, unless an answer is half way out, and hang up."""
+        self._deaf, self._due = True, None
+        cycle = self.cycle
+        if cycle is not None and cycle.response_started and not cycle.response_complete:
+            self.transport.close()
+            return
+        for late, _ in ((cycle, None), *self.pipeline):
+            if late is not None and not late.response_complete:
+                late.disconnected = True
+                late.message_event.set()
+        self.transport.write(_answer(InvalidRequest(message, status=status)))
+        self.loop.call_later(LINGER, self.transport.close)
+
+
+class _Quiet:
+    """The callbacks of a parser, passed on once `quiet` is over."""
+
+    def __init__(self, protocol: HttpToolsProtocol) -> None:
+        self.quiet = True
+        for name in _CALLBACKS:
+            setattr(self, name, self._passing(getattr(protocol, name)))
+
+    def _passing(self, callback: Callable[..., None]) -> Callable[..., None]:
+        def passed(*told: Any) -> None:
+            if not self.quiet:
+                callback(*told)
+
+        return passed
+
+
+def _answer(error: InvalidRequest) -> bytes:
+    body = errors.envelope(error)
+    headers = [
+        outgoing.JSON,
+        (b"content-length", b"%d" % len(body)),
+        (b"connection", b"close"),
+        *outgoing.identity(f"req-{secrets.token_hex(6)}"),
+    ]
+    start = f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}\r\n".encode()
+    return start + b"".join(name + b": " + value + b"\r\n" for name, value in headers) + b"\r\n" + body

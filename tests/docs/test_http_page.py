@@ -34,6 +34,7 @@ from app.errors import (
 )
 from app.gateway.books import Books
 from app.gateway.slots import Ticket, acquire
+from app.main.server import MAX_HEAD, Binding, Server
 from tests.docs import pages
 from tests.docs.pages import rows, section, word, words
 from tests.fakes import EVENTS, FakeBackend, Play, Rig, two_tiers
@@ -373,3 +374,11 @@ def test_links_within_the_page() -> None:
     for anchor in ("errors", "retries", "local-only"):
         assert f"(#{anchor})" in pages.text(PAGE)
         assert section(PAGE, anchor.capitalize())
+
+
+def test_bounds_of_a_connection() -> None:
+    """How large a head may be, and how long somebody may keep us waiting."""
+    told = section(PAGE, "Requests").replace("\n", " ")
+    assert f"a head of more than {MAX_HEAD // 1024} KB a 431" in told
+    server = Server(None, Binding("127.0.0.1", 0, 0.0, 0.0), lambda: None, lambda: None)
+    assert f"for {server.config.timeout_keep_alive} s is cut off" in told
