@@ -6,6 +6,7 @@ they get none; they still stand in the OpenAPI document.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -18,7 +19,7 @@ from app.api import errors, incoming, outgoing
 from app.api.hot import HotEndpoint
 from app.api.incoming import Gone
 from app.api.live import Site
-from app.api.openapi import hot_paths
+from app.api.openapi import components, paths
 from app.api.ops import routes
 from app.core.types import Api
 from app.errors import GatewayError, InvalidRequest
@@ -57,11 +58,12 @@ class SmallfirstApp(FastAPI):
             return await endpoint(scope, receive, send)
         request_id = incoming.request_id(incoming.headers(scope)) or self.state.site.new_id()
         scope = {**scope, "path": path or "/", "request_id": request_id}
-        await super().__call__(scope, receive, _named(request_id, send))
+        with contextlib.suppress(Exception):  # Starlette raises it again once it is answered and told to `on_bug`
+            await super().__call__(scope, receive, _named(request_id, send))
 
     def openapi(self) -> dict[str, Any]:
         document = super().openapi()
-        document["paths"].update(hot_paths())
+        document |= {"paths": paths(), "components": components()}
         return document
 
 

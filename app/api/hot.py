@@ -15,7 +15,7 @@ from app.api import errors, incoming, outgoing
 from app.api.exchange import Exchange
 from app.api.live import Live, Site
 from app.core.types import Api, Caller
-from app.errors import GatewayError, OurFault
+from app.errors import GatewayError, InvalidRequest, OurFault
 from app.gateway import Delivery, Story
 
 SILENCE = 10.0  # seconds; proxies and SDKs give up on a silent stream after 60 or so
@@ -168,4 +168,4 @@ async def _plain(send: Any, request_id: str, body: bytes, status: int, extra: er
 
 
 def _post_only() -> GatewayError:
-    return GatewayError("Use POST here.", status=405, code="method_not_allowed")
+    return InvalidRequest("Use POST here.", status=405, code="method_not_allowed")

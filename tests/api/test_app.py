@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import httpx
 import pytest
 
 from app.api.app import SmallfirstApp
@@ -83,6 +84,14 @@ async def test_bug_beside_the_fast_lane() -> None:
     assert [(name, type(error)) for name, error in rig.bugs] == [("mine-1", ZeroDivisionError)]
 
 
+async def test_a_bug_ends_here() -> None:
+    """The server would log it with its words, which may be a prompt's."""
+    rig = two_tiers(router=BrokenRouter())
+    transport = httpx.ASGITransport(SmallfirstApp(rig.site(), rig.on_bug), raise_app_exceptions=True)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        assert (await client.get("/ready")).status_code == 500
+
+
 @pytest.mark.parametrize("path", ["/%ff%00", "/v1/models/%0d%0aset-cookie:x", "//v1//models", "/" + "a" * 5000, "*"])
 async def test_strange_paths(app: SmallfirstApp, path: str) -> None:
     """No path gets more than a 404, and none reaches a header."""
@@ -97,7 +106,8 @@ async def test_strange_paths(app: SmallfirstApp, path: str) -> None:
 
 
 def operations(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
-    return {(method, path): operation for path, item in document["paths"].items() for method, operation in item.items()}
+    items = document["paths"].items()
+    return {(method, path): one for path, item in items for method, one in item.items() if method != "parameters"}
 
 
 async def test_openapi(app: SmallfirstApp) -> None:
@@ -115,7 +125,8 @@ async def test_openapi(app: SmallfirstApp) -> None:
     for (_, path), operation in listed.items():
         assert operation["summary"]
         assert all(answer["description"] for answer in operation["responses"].values())
-        named = {parameter["name"] for parameter in operation.get("parameters", ()) if parameter["in"] == "path"}
+        parameters = [*operation.get("parameters", ()), *document["paths"][path].get("parameters", ())]
+        named = {parameter["name"] for parameter in parameters if parameter["in"] == "path"}
         assert named == {part[1:-1] for part in path.split("/") if part.startswith("{")}
     ids = [operation["operationId"] for operation in listed.values() if "operationId" in operation]
     assert len(ids) == len(set(ids))
