@@ -201,10 +201,12 @@ class Metrics:
         """Known label combinations start at 0, so that a first event shows as an increase. Money without a
         price stays absent."""
         steps = [(tier, backend) for backend in now.backends for tier in backend.tiers]
-        for tier in dict.fromkeys(tier for tier, _ in steps):
-            for reason in closed.REASONS:
+        tiers = dict.fromkeys(tier for tier, _ in steps)
+        for tier in (*tiers, closed.NONE):
+            for reason in (*closed.REASONS, closed.NONE):
                 for outcome in closed.OUTCOMES:
                     self._requests.setdefault((tier, reason, outcome), 0)
+        self._fill_histograms(tiers, [backend.name for backend in now.backends])
         for tier, backend in steps:
             for kind in ("input", "cached", "output"):
                 self._tokens.setdefault((tier, backend.name, kind), 0)
@@ -219,8 +221,19 @@ class Metrics:
                 self._attempts.setdefault((backend.name, outcome), 0)
         for reason in closed.SHED:
             self._shed.setdefault((reason,), 0)
+        for reason in (*closed.ERRORS, "client"):
+            self._aborts.setdefault((reason,), 0)
         for result in ("ok", "refused"):
             self._reloads.setdefault((result,), 0)
+
+    def _fill_histograms(self, tiers: Collection[str], backends: Collection[str]) -> None:
+        """Looking at one makes it."""
+        for tier in tiers:
+            for by_tier in (self._duration, self._first_token, self._inter_token):
+                by_tier[tier]
+        self._duration[closed.NONE]
+        for backend in backends:
+            self._queue_wait[backend]
 
     def _counters(self, now: Now) -> Iterator[Metric]:
         yield _counter("requests", "Settled requests.", ("tier", "reason", "outcome"), self._requests)

@@ -193,7 +193,13 @@ def test_known_combinations_start_at_zero() -> None:
     assert seen("tokens_total", tier="slm", backend="ollama", kind="input") == 0
     assert seen("cost_usd_total", tier="llm", backend="endpoint", kind="idle") == 0
     assert seen("cost_usd_total", tier="llm", backend="endpoint", kind="tokens") is None
+    assert seen("requests_total", tier="none", reason="none", outcome="client-error") == 0
     assert seen("shed_total", reason="saturated") == 0
+    assert seen("stream_aborts_total", reason="client") == 0
+    for name in ("request_duration_seconds", "time_to_first_token_seconds", "inter_token_seconds"):
+        assert seen(f"{name}_count", tier="llm") == 0
+    assert seen("request_duration_seconds_count", tier="none") == 0
+    assert seen("backend_queue_wait_seconds_count", backend="endpoint") == 0
     assert seen("config_reloads_total", result="refused") == 0
 
 
