@@ -7,22 +7,21 @@ draws of the same traffic, not on another traffic.
 from __future__ import annotations
 
 import difflib
-import re
 import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import yaml
 
 from app.errors import ConfigError
 from router_models.metrics import Floats, drawn, interval, recovered
 
 ROUNDS = 500
 BINS = 20
-_ROUTING = re.compile(r"^(\s*routing\s*:)(.*)$", re.MULTILINE)
-_SECTION = re.compile(r"^\w", re.MULTILINE)
-_CHOICE = re.compile(r"\b(?:llm_share|threshold)(\s*:\s*)[0-9.eE+-]+")
+SETTINGS = ("llm_share", "threshold")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +43,13 @@ def calibrate(scores: Floats, wanted: float, gain: Floats | None = None) -> Cali
     """The threshold at or above which `wanted` of these scores lie. Raises ConfigError if there are none."""
     if not len(scores):
         raise ConfigError("no scored request to calibrate on.")
-    threshold = float(np.quantile(scores, 1.0 - wanted, method="higher"))
+    threshold = _threshold(scores, wanted)
     above = (scores >= threshold).astype(float)
     draws = drawn(len(scores), ROUNDS)
     # Both the threshold and the traffic it meets are drawn anew.
     shares = np.array(
         [
-            (scores[other] >= np.quantile(scores[draw], 1.0 - wanted)).mean()
+            (scores[other] >= _threshold(scores[draw], wanted)).mean()
             for draw, other in zip(draws, draws[::-1], strict=True)
         ]
     )
@@ -62,7 +61,7 @@ def calibrate(scores: Floats, wanted: float, gain: Floats | None = None) -> Cali
         spread = tuple(interval(np.array(values)).values())
     counts = np.bincount(np.minimum((scores * BINS).astype(int), BINS - 1), minlength=BINS)
     return Calibration(
-        threshold=round(threshold, 6),
+        threshold=threshold,
         wanted=wanted,
         share=float(above.mean()),
         share_interval=(low, high),
@@ -73,12 +72,22 @@ def calibrate(scores: Floats, wanted: float, gain: Floats | None = None) -> Cali
     )
 
 
+def _threshold(scores: Floats, wanted: float) -> float:
+    """The score at or above which `wanted` of them lie, as near as their number and ties allow. Of six digits, never
+    rounded up, so that the request it was taken from still counts: a config that states it does what is reported."""
+    if wanted <= 0:
+        return 1.0  # as any router says for nothing
+    exact = float(np.quantile(scores, 1.0 - wanted, method="higher"))
+    rounded = round(exact, 6)
+    return rounded if rounded <= exact else round(rounded - 1e-6, 6)
+
+
 def recorded(path: Path) -> Floats:
     """The scores of the requests that a gateway recorded and decided by score. Raises ConfigError."""
     if not path.exists():
         raise ConfigError(f"{path} does not exist.")
     try:
-        with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as db:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
             found = db.execute("SELECT score FROM requests WHERE score IS NOT NULL AND api <> 'embedding'").fetchall()
     except sqlite3.Error as error:
         raise ConfigError(f"{path} is not a database of records: {error}.") from None
@@ -88,16 +97,27 @@ def recorded(path: Path) -> Floats:
 def with_threshold(text: str, threshold: float) -> str:
     """The text of a config with `routing.threshold` in place of what stood there. Raises ConfigError if it cannot be
     found; everything else stays as it was written, comments included."""
-    routing = _ROUTING.search(text)
+    try:
+        _, routing = _entry(yaml.compose(text, Loader=yaml.SafeLoader), ("routing",))
+    except yaml.YAMLError:
+        raise ConfigError("the config is not YAML.") from None
+    key, value = _entry(routing, SETTINGS)
     if routing is None:
         raise ConfigError("the config has no section 'routing' to change.")
-    following = _SECTION.search(text, routing.end())
-    end = following.start() if following else len(text)
-    section = text[routing.start() : end]
-    changed, count = _CHOICE.subn(rf"threshold\g<1>{threshold:g}", section, count=1)
-    if not count:
+    if key is None or value is None:
         raise ConfigError("the section 'routing' of the config has neither llm_share nor threshold to change.")
-    return text[: routing.start()] + changed + text[end:]
+    if value.start_mark.index < key.end_mark.index:
+        raise ConfigError(f"routing.{key.value} stands elsewhere in the config, by an alias: write it out first.")
+    colon = text[key.end_mark.index : value.start_mark.index]
+    number = f"{threshold:.6f}".rstrip("0").rstrip(".")
+    changed = f"threshold{colon}{number}" if colon[-1:].isspace() else f"threshold{colon} {number}"
+    return text[: key.start_mark.index] + changed + text[value.end_mark.index :]
+
+
+def _entry(node: yaml.Node | None, names: Sequence[str]) -> tuple[yaml.Node | None, yaml.Node | None]:
+    """The first key of these names in a mapping, and its value."""
+    pairs = node.value if isinstance(node, yaml.MappingNode) else ()
+    return next(((key, value) for key, value in pairs if key.value in names), (None, None))
 
 
 def diff(before: str, after: str, name: str) -> str:
