@@ -26,8 +26,8 @@ from sklearn.model_selection import GroupKFold
 from app.core.blend import QUANTILES, Blend
 from router_models import flat
 from router_models.augment import in_conversation
-from router_models.data import Row
-from router_models.heads import HEADS, Heads, Mask, Outputs, Table, fit_heads, tabled
+from router_models.data import EVERYDAY, Row
+from router_models.heads import HEADS, Heads, Layout, Mask, Outputs, Table, fit_heads, layout, tabled
 
 Floats = NDArray[np.float64]
 Tell = Callable[[str, int, int], None]  # what is done, how much of it, of how much
@@ -35,6 +35,7 @@ Tell = Callable[[str, int, int], None]  # what is done, how much of it, of how m
 FOLDS = 4
 SOURCE_POWER = 0.5  # a source of n rows weighs n ** SOURCE_POWER
 EVERYDAY_SHARE = 0.25
+WITH_TOOLS = 0.05  # what ours with tools weigh in the blend: beyond it they unlearn what function-call benchmarks know
 PENALTY = 100.0
 EVERYDAY_TRAFFIC = 0.75  # of the reference traffic
 EASY_TRAFFIC = 0.9  # of everyday requests: labels below 3.5
@@ -81,9 +82,9 @@ def fit(rows: Sequence[Row], tell: Tell) -> Fit:
     tell("features", 0, FOLDS + 3)
     table = tabled(shown, weights_of(rows))
     train = np.array([row.split == "train" for row in rows])
-    outputs, tasks = _held_out(table, train, tell)
-    heads = fit_heads(table, train)
-    assert heads.tasks == tasks
+    shape = layout(table, train)
+    outputs = _held_out(table, train, shape, tell)
+    heads = fit_heads(table, train, shape)
     tell("all heads fitted", FOLDS + 2, FOLDS + 3)
     final = heads.outputs(table)
     honest = Outputs(*(np.where(train[:, None], one, other) for one, other in zip(outputs, final, strict=True)))
@@ -123,7 +124,7 @@ def _shared(weights: Floats, rows: Sequence[Row]) -> Floats:
     return scaled
 
 
-def _held_out(table: Table, train: Mask, tell: Tell) -> tuple[list[Floats], tuple[str, ...]]:
+def _held_out(table: Table, train: Mask, shape: Layout, tell: Tell) -> list[Floats]:
     """Heads, gate and trees for the rows of `train`, each by a fit that has not seen its group."""
     held = np.flatnonzero(train)
     folds = GroupKFold(FOLDS, shuffle=True, random_state=0).split(held, groups=table.groups[held])
@@ -131,15 +132,14 @@ def _held_out(table: Table, train: Mask, tell: Tell) -> tuple[list[Floats], tupl
     for number, (seen, left) in enumerate(folds, 1):
         fitted = np.zeros(len(train), bool)
         fitted[held[seen]] = True
-        heads = fit_heads(table, fitted)
-        outputs = heads.outputs(table)
+        outputs = fit_heads(table, fitted, shape).outputs(table)
         if found is None:
             found = [np.zeros_like(part) for part in outputs]
         for whole, part in zip(found, outputs, strict=True):
             whole[held[left]] = part[held[left]]
         tell(f"fold {number} of {FOLDS} fitted", number + 1, FOLDS + 3)
     assert found is not None
-    return found, heads.tasks
+    return found
 
 
 def columns_of(heads: Heads, outputs: Outputs, without: frozenset[str] = frozenset()) -> Floats:
@@ -167,6 +167,7 @@ def _regressions(columns: Floats, table: Table, train: Mask) -> tuple[Ridge, Log
     target = np.where(np.isnan(table.gains), table.targets["gain"], table.gains)
     target = np.where(table.ours, table.needed, target)
     weights = _shared(np.ones(len(target)), table.rows)
+    weights[table.ours & (table.tasks != EVERYDAY)] *= WITH_TOOLS
     used = train & ~np.isnan(target)
     # Not centred: a column is a gate times something, and where the gate is shut it must say nothing.
     spreads = np.maximum(columns[used].std(axis=0), 1e-6)

@@ -9,7 +9,7 @@ Trees: gradient boosting on the counters, shallow and few, for each task and eac
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ from sklearn.linear_model import Ridge
 
 from app.core.blend import softmax
 from app.core.features import BUCKETS, COUNTERS, features
-from router_models.data import Row
+from router_models.data import EVERYDAY, Row
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -31,6 +31,8 @@ COUNTER_SCALE, WORD_SCALE = 0.1, 2.0  # what the penalty makes of counters and w
 SPREAD_FLOOR = 0.25  # a counter that is nearly always 0 in training must not weigh tons when it is not
 PENALTY = {"gain": 30.0, "difficulty": 30.0, "everyday": 2.0}
 GATE_PENALTY, GATE_SHARPNESS = 1.0, 8.0
+EVERYDAY_PRIOR = 2.0  # what may be an exam question may as well be somebody's: +.03 AUROC on English everyday ones
+STEPS, GATE_STEPS = 200, 40  # of conjugate gradients; a gate need not be exact, and it has a column per task
 RARE = 2
 ENOUGH = 150  # labels for trees of a task
 SMALL_TASK = 200  # rows below which a source has no expert of its own
@@ -85,6 +87,14 @@ class TreeSet:
 
 
 @dataclass(frozen=True, slots=True)
+class Layout:
+    """Which tasks the gate knows, and which have trees of their own for which head: the same in every fold."""
+
+    tasks: tuple[str, ...]
+    sets: tuple[tuple[str, str], ...]  # task and head; at least one
+
+
+@dataclass(frozen=True, slots=True)
 class Heads:
     """Everything before the blend."""
 
@@ -133,11 +143,25 @@ def tabled(rows: Sequence[Row], weights: Floats) -> Table:
     )
 
 
-def fit_heads(table: Table, fitted: Mask) -> Heads:
+def layout(table: Table, train: Mask) -> Layout:
+    """What the rows of the train part are enough for."""
+    tasks = tuple(np.unique(table.tasks[train]).tolist())
+    sets = tuple(
+        (task, head) for task in tasks for head in HEADS if _labelled(table, train, task, head).sum() >= ENOUGH
+    )
+    return Layout(tasks, sets or ((tasks[0], HEADS[0]),))
+
+
+def _labelled(table: Table, some: Mask, task: str, head: str) -> Mask:
+    labelled: Mask = some & (table.tasks == task) & ~np.isnan(table.targets[head])
+    return labelled
+
+
+def fit_heads(table: Table, fitted: Mask, shape: Layout) -> Heads:
     """Fit on the rows of the mask."""
-    tasks = tuple(np.unique(table.tasks[fitted]).tolist())
     means = table.counters[fitted].mean(axis=0)
-    return Heads(tasks, means, _linear(table, fitted, tasks, means), tuple(_trees(table, fitted, tasks)))
+    trees = tuple(_trees(table, fitted, task, head) for task, head in shape.sets)
+    return Heads(shape.tasks, means, _linear(table, fitted, shape.tasks, means), trees)
 
 
 def _linear(table: Table, fitted: Mask, tasks: Sequence[str], means: Floats) -> Linear:
@@ -146,28 +170,30 @@ def _linear(table: Table, fitted: Mask, tasks: Sequence[str], means: Floats) -> 
     words = table.words @ sparse.diags(common * WORD_SCALE)
     scaled = sparse.csr_matrix((table.counters - means) / spreads * COUNTER_SCALE)
     matrix = sparse.hstack([scaled, words]).tocsr()
-    columns = []
+    found = []
     for head in HEADS:
         known = fitted & ~np.isnan(table.targets[head])
-        columns.append(_ridge(matrix, known, table.targets[head], table.weights, PENALTY[head]))
-    for task in tasks:
-        target = GATE_SHARPNESS * (table.tasks == task)
-        columns.append(_ridge(matrix, fitted, target.astype(float), table.weights, GATE_PENALTY))
+        found.append(_ridge(matrix[known], table.targets[head][known, None], table.weights[known], PENALTY[head]))
+    like = GATE_SHARPNESS * (table.tasks[fitted, None] == np.array(tasks))
+    found.append(_ridge(matrix[fitted], like, table.weights[fitted], GATE_PENALTY, GATE_STEPS))
     size = len(COUNTERS)
-    coefficients, bias = np.array([one for one, _ in columns]).T, np.array([one for _, one in columns])
+    coefficients = np.hstack([weights for weights, _ in found])
+    bias = np.concatenate([biases for _, biases in found])
+    bias[len(HEADS) :][np.array(tasks) == EVERYDAY] += EVERYDAY_PRIOR
     counter_weights = coefficients[:size] * COUNTER_SCALE / spreads[:, None]
     steps, whole = rounded(coefficients[size:] * WORD_SCALE * common[:, None])
     return Linear(bias - means @ counter_weights, counter_weights, whole, steps)
 
 
 def _ridge(
-    matrix: sparse.csr_matrix, used: Mask, target: Floats, weights: Floats, penalty: float
-) -> tuple[Floats, float]:
-    if not used.any():
-        return np.zeros(matrix.shape[1]), 0.0
-    ridge = Ridge(alpha=penalty, solver="sparse_cg", tol=1e-3, max_iter=200)
-    ridge.fit(matrix[used], target[used], sample_weight=weights[used])
-    return ridge.coef_, float(ridge.intercept_)
+    matrix: sparse.csr_matrix, targets: Floats, weights: Floats, penalty: float, steps: int = STEPS
+) -> tuple[Floats, Floats]:
+    """Coefficients (columns, targets) and biases of one regression per column of `targets`."""
+    if not matrix.shape[0]:
+        return np.zeros((matrix.shape[1], targets.shape[1])), np.zeros(targets.shape[1])
+    ridge = Ridge(alpha=penalty, solver="sparse_cg", tol=1e-3, max_iter=steps)
+    ridge.fit(matrix, targets, sample_weight=weights)
+    return np.atleast_2d(ridge.coef_).T, np.atleast_1d(ridge.intercept_)
 
 
 def rounded(weights: Floats) -> tuple[Floats, NDArray[np.int8]]:
@@ -177,15 +203,14 @@ def rounded(weights: Floats) -> tuple[Floats, NDArray[np.int8]]:
     return steps, np.rint(weights / steps).astype(np.int8)
 
 
-def _trees(table: Table, fitted: Mask, tasks: Sequence[str]) -> Iterator[TreeSet]:
-    for task in tasks:
-        for head in HEADS:
-            used = fitted & (table.tasks == task) & ~np.isnan(table.targets[head])
-            if used.sum() >= ENOUGH:
-                shape = TREES_EVERYDAY if head == "everyday" else TREES
-                model = HistGradientBoostingRegressor(**shape, early_stopping=False)
-                model.fit(table.counters[used], table.targets[head][used], sample_weight=table.weights[used])
-                yield TreeSet(task, head, model)
+def _trees(table: Table, fitted: Mask, task: str, head: str) -> TreeSet:
+    """Trees that say 0 where the fitted rows have no label of this kind."""
+    used = _labelled(table, fitted, task, head)
+    target = np.where(used, table.targets[head], 0.0)
+    used = used if used.any() else fitted
+    model = HistGradientBoostingRegressor(**(TREES_EVERYDAY if head == "everyday" else TREES), early_stopping=False)
+    model.fit(table.counters[used], target[used], sample_weight=table.weights[used])
+    return TreeSet(task, head, model)
 
 
 def _tasks(rows: Sequence[Row]) -> NDArray[np.str_]:

@@ -64,4 +64,4 @@ def _point(axes: Axes, scores: Floats, gain: Floats) -> None:
     """What `llm_share: 0.05` buys."""
     value = float(np.interp(SHARE, *recovered(scores, gain)))
     axes.plot([SHARE], [value], "o", color="tab:blue")
-    axes.annotate(f"5 %: PGR {value:.3f}", (SHARE, value), xytext=(12, -4), textcoords="offset points")
+    axes.annotate(f"5 %: PGR {value:.3f}", (SHARE, value), xytext=(8, 14), textcoords="offset points")

@@ -12,7 +12,7 @@ from typing import Any
 from app.errors import ConfigError
 from router_models import artifact, card
 from router_models.data import Row, read_everyday
-from router_models.fit import Tell, fit
+from router_models.fit import FOLDS, Tell, fit
 
 LEAST = 200  # labelled requests; with fewer, adapt a trained router instead
 
@@ -23,18 +23,23 @@ def train_router(
     day: str,
     tell: Tell,
     *,
-    everyday: bool = True,
+    everyday: bool = False,
     outside: frozenset[str] = frozenset(),
 ) -> dict[str, Any]:
     """Fit on the train part of `rows`, and on our own requests, and write the artifact to `out`; gives its card.
 
     `outside` are sources that stay out of macro mean and pooled figures. Raises ConfigError on too few labels.
     """
-    labelled = sum(row.split == "train" for row in rows)
-    if labelled < LEAST:
+    train = [row for row in rows if row.split == "train"]
+    if len(train) < LEAST:
         raise ConfigError(
-            f"{labelled} labelled requests in the train part are too few to train on: {LEAST} at least, "
+            f"{len(train)} labelled requests in the train part are too few to train on: {LEAST} at least, "
             "or adapt the shipped router with --base default."
+        )
+    if not everyday and (not {0.0, 1.0} <= {row.needed for row in train} or len({row.group for row in train}) < FOLDS):
+        raise ConfigError(
+            f"without everyday requests the train part needs both kinds of labels, and {FOLDS} requests at least that "
+            "are no near-duplicates of each other."
         )
     result = fit([*rows, *(read_everyday() if everyday else [])], tell)
     facts = card.make(result, day, outside)

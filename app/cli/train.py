@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from app.errors import ConfigError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -26,8 +28,9 @@ def train(
     llm: Annotated[str | None, typer.Option("--llm", help="The large model's name in `scores`, or a pattern.")] = None,
     ships: Annotated[bool, typer.Option("--ships", help="Only sources that pairs.json marks `ships`.")] = False,
     everyday: Annotated[
-        bool, typer.Option("--everyday/--no-everyday", help="Add our own everyday requests (without --base).")
-    ] = True,
+        bool,
+        typer.Option("--everyday", help="Learn from our own everyday requests as well, as the shipped router does."),
+    ] = False,
     date: Annotated[
         datetime | None, typer.Option("--date", formats=["%Y-%m-%d"], help="What the card states; today by default.")
     ] = None,
@@ -39,6 +42,10 @@ def train(
     from router_models.train import train_router
 
     rows = read(data, Choice(slm, llm, ships))
+    try:
+        out.mkdir(parents=True, exist_ok=True)  # before minutes of work, not after
+    except OSError as error:
+        raise ConfigError(f"{out}: cannot be made: {error.strerror}") from None
     day = (date or datetime.now(UTC)).date().isoformat()
     if base is not None:
         card = _adapted(rows, base, out, day)
