@@ -172,11 +172,12 @@ def _tool(body: Json, asked: str, honours_choice: bool) -> Json | None:
     if isinstance(choice, dict):
         wanted = (choice.get("function") or {}).get("name")
         return next((tool for tool in tools if tool["function"].get("name") == wanted), tools[0])
+    fitting = next((tool for tool in tools if _mentions(asked, tool["function"])), None)
     if choice == "required":
-        return tools[0]
+        return fitting or tools[0]
     if body["messages"][-1].get("role") == "tool":
         return None  # the call was made; now there is an answer
-    return next((tool for tool in tools if _mentions(asked, tool["function"])), None)
+    return fitting
 
 
 def _mentions(asked: str, function: Json) -> bool:

@@ -116,6 +116,15 @@ def test_tools_are_called_when_asked_for(text: str, choice: Any, honours: bool, 
         assert said.call == ("get_weather", '{"city":"example"}')
 
 
+def test_a_required_call_is_the_one_that_fits() -> None:
+    """What the question is about goes before what stands first, also after the first call."""
+    final = {"type": "function", "function": {"name": "final_answer"}}
+    for text, name in (("the weather?", "get_weather"), ("my final words", "final_answer"), ("?", "final_answer")):
+        said = say(chat(text, tools=[final, WEATHER], tool_choice="required"))
+        assert said.call is not None
+        assert said.call[0] == name
+
+
 def test_a_tool_result_is_answered_in_words() -> None:
     """After the call comes the answer, not the call again."""
     body = chat("How is the weather?", tools=[WEATHER])
