@@ -84,7 +84,7 @@ def gateway(config: str, folder: Path, **environ: str) -> Iterator[GatewayProces
 
 
 def _wait(running: GatewayProcess) -> None:
-    for _ in range(300):
+    for _ in range(1200):  # a minute: on a busy machine Python alone takes twenty seconds to start
         if running.process.poll() is not None:
             raise AssertionError(running.log.read_text())
         try:
