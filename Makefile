@@ -6,8 +6,8 @@ UV_VERSION := 0.13.9
 UV := .uv/bin/uv
 BIN := .venv/bin
 ARGS ?=
-PYTHON_CLIENTS := langchain
-NODE_CLIENTS :=
+PYTHON_CLIENTS := langchain llamaindex smolagents instructor pydantic-ai litellm huggingface-hub
+NODE_CLIENTS := openai-node ai-sdk
 CLIENTS := $(addprefix .clients/,$(addsuffix /.done,$(PYTHON_CLIENTS) $(NODE_CLIENTS)))
 
 .PHONY: help demo test test-slow test-clients check fmt clean setup
@@ -67,3 +67,10 @@ $(PYTHON_CLIENTS:%=.clients/%/.done): .clients/%/.done: tests/clients/%.txt | $(
 	@$(UV) venv --quiet --clear --python $(PYTHON) .clients/$* >&2
 	@$(UV) pip install --quiet --python .clients/$* -r $< >&2
 	@touch $@
+
+# Without npm their tests say what is missing, and the others run.
+$(NODE_CLIENTS:%=.clients/%/.done): .clients/%/.done: tests/clients/%/package.json tests/clients/%/package-lock.json
+	@echo "setting up: .clients/$*" >&2
+	@mkdir -p .clients/$* && cp $^ .clients/$*
+	@if command -v npm >/dev/null; then cd .clients/$* && npm ci --ignore-scripts --no-audit --no-fund --silent >&2 && \
+		touch .done; else echo "there is no npm: install Node.js 18 or newer, with npm" >&2; fi

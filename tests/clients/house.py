@@ -89,17 +89,22 @@ class House:
 
     def __init__(self, running: GatewayProcess, backends: dict[str, Scripted]) -> None:
         self.url = f"http://127.0.0.1:{running.port}/v1"
-        self.port, self.metric, self.backends = running.port, running.metric, backends
+        self.port, self.log, self.backends = running.port, running.log, backends
         self._visits: dict[str, Visit] = {}
 
     def visit(self, client: str) -> Visit:
         """The client's script, run once for all tests."""
         if client not in self._visits:
             before = {name: len(fake.seen.bodies) for name, fake in self.backends.items()}
-            told = json.loads(run(client, script(client), self.url, KEY))
+            told = json.loads(run(client, script(client), self.url, KEY).splitlines()[-1])
             bodies = {name: fake.seen.bodies[before[name] :] for name, fake in self.backends.items()}
             self._visits[client] = Visit(told, bodies)
         return self._visits[client]
+
+    def bugs(self) -> list[str]:
+        """Lines of the gateway's log that tell of a bug of ours."""
+        lines = self.log.read_text("utf-8").splitlines()
+        return [line for line in lines if '"bug"' in line]
 
 
 @contextmanager
@@ -116,27 +121,31 @@ def script(client: str) -> Path:
     return HERE / f"{client.replace('-', '_')}_script.{'mjs' if client in NODE else 'py'}"
 
 
-def program(client: str) -> list[str]:
-    """The interpreter that has the client. Node takes a module from stdin, and finds packages in the working folder."""
+def command(client: str, code: Path) -> list[str]:
+    """Node takes a module from stdin, for it then finds packages in the working folder."""
     home = ROOT / ".clients" / client
     if client in NODE:
-        needs.program(home / "node_modules", CURE)
+        needs.program(home / "node_modules", f"{CURE}, with Node.js 18 or newer and npm")
         return ["node", "--input-type=module", "-"]
-    return [str(needs.program(home / "bin/python", CURE)), "-"]
+    return [str(needs.program(home / "bin/python", CURE)), str(code)]
 
 
-def run(client: str, code: Path | str, *arguments: str) -> str:
-    """What the code printed. It gets no more of this process's environment than a shell would give it."""
+def run(client: str, code: Path, *arguments: str) -> str:
+    """What the code printed. It gets no more of this process's environment than it needs."""
     home = ROOT / ".clients" / client
-    text = code.read_text("utf-8") if isinstance(code, Path) else code
-    command = [*program(client), *arguments]
-    environ = {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": str(HERE), **QUIET}
     done = subprocess.run(
-        command, input=text, cwd=home, env=environ, capture_output=True, text=True, timeout=PATIENCE, check=False
+        [*command(client, code), *arguments],
+        input=code.read_text("utf-8"),
+        cwd=home,
+        env={"PATH": os.environ["PATH"], "HOME": str(home), **QUIET},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 
 
 # Clients that would otherwise ask the Internet for prices, models or traces.
-QUIET = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "HF_HUB_OFFLINE": "1", "AI_SDK_LOG_WARNINGS": "false"}
+QUIET = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "HF_HUB_DISABLE_TELEMETRY": "1", "AI_SDK_LOG_WARNINGS": "false"}

@@ -57,10 +57,10 @@ def structured() -> said.Told:
     return {"value": chat().with_structured_output(schema).invoke(said.FACTS)}
 
 
-def forced() -> said.Told:
+def forced(model: str = said.AUTO) -> said.Told:
     """By a forced call: what with_structured_output does for models without a format."""
     schema = {"title": "Facts", "description": "facts", **said.SCHEMA}
-    return {"value": chat().with_structured_output(schema, method="function_calling").invoke(said.FACTS)}
+    return {"value": chat(model).with_structured_output(schema, method="function_calling").invoke(said.FACTS)}
 
 
 said.tell(
@@ -75,14 +75,10 @@ said.tell(
         "tool_pieces": lambda: tool_streamed(said.LARGE),
         "structured": structured,
         "forced": forced,
+        "forced_large": lambda: forced(said.LARGE),
+        "large": lambda: streamed(said.LARGE),
         "fallback": lambda: streamed(said.FLAKY),
-        "error_401": lambda: said.failing(lambda: chat(key="wrong").invoke(said.HELLO)),
-        **{
-            f"error_{status}": lambda model=model: said.failing(lambda: chat(model).invoke(said.HELLO))
-            for status, model in said.REFUSING.items()
-        },
-        "cut": lambda: said.failing(lambda: streamed(said.CUT)),
-        "reset": lambda: said.failing(lambda: streamed(said.RESET)),
-        "broken": lambda: said.failing(lambda: streamed(said.BROKEN)),
+        **said.refusals(lambda model: chat(model).invoke(said.HELLO), lambda: chat(key="wrong").invoke(said.HELLO)),
+        **said.cuts(streamed),
     },
 )

@@ -6,11 +6,12 @@ Run by the interpreters of the clients, so nothing but Python's own modules is i
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from typing import Any
 
 HELLO = "Please explain what a gateway is."
+PARTS = ("Please", "explain what a gateway is.")
+JOINED = "\n".join(PARTS)  # what a backend gets that takes no parts
 WEATHER = "What is the weather in Lisbon?"
 FACTS = "Where is it how warm?"
 AUTO, LARGE, THINKER = "auto", "maker/large", "thinker:1b"  # any, a vLLM with calls in pieces, one that thinks aloud
@@ -45,6 +46,18 @@ def failing(ask: Callable[[], Any]) -> Told:
     return {"raised": None, "got": repr(got)[:500]}
 
 
+def refusals(ask: Callable[[str], Any], ask_wrongly: Callable[[], Any]) -> dict[str, Callable[[], Told]]:
+    """One check for each status: `ask` takes a model's name, `ask_wrongly` uses a key that nobody has."""
+    checks = {f"error_{status}": lambda name=name: failing(lambda: ask(name)) for status, name in REFUSING.items()}
+    return {**checks, "error_401": lambda: failing(ask_wrongly)}
+
+
+def cuts(stream: Callable[[str], Any]) -> dict[str, Callable[[], Told]]:
+    """One check for each way in which a stream may end in its middle."""
+    ways = {"cut": CUT, "reset": RESET, "broken": BROKEN}
+    return {way: lambda name=name: failing(lambda: stream(name)) for way, name in ways.items()}
+
+
 def raised(error: BaseException) -> Told:
     """Its status is looked for in what it wraps, too."""
     chain, one = [], error
@@ -63,11 +76,11 @@ def _status(error: BaseException) -> int | None:
 
 
 def tell(version: str, checks: dict[str, Callable[[], Told]]) -> None:
-    """One JSON object: what each check found, or how it failed."""
+    """On the last line one JSON object: what each check found, or how it failed."""
     found = {}
     for name, check in checks.items():
         try:
             found[name] = check()
         except Exception as error:
             found[name] = {"failed": raised(error)}
-    json.dump({"version": version, "checks": found}, sys.stdout)
+    print("\n" + json.dumps({"version": version, "checks": found}))
