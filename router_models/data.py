@@ -18,14 +18,15 @@ all small, or all large, models of the row; except for sources of which only the
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import re
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
-from zlib import crc32
 
 from app.errors import ConfigError
 from router_models import augment, everyday, near
@@ -33,6 +34,7 @@ from router_models import augment, everyday, near
 OWN_PAIR_ONLY = ("routellm_mmlu",)
 NEEDED = 0.25  # gain from which the large model counts as needed
 VARIANT = 0.3  # what a variant of a request of ours weighs beside it; by our own kinds, left out in turn
+ROUNDING = 1e-6
 DEV_SHARE = 15  # per cent of the groups, where the data has no split of its own
 SMALL = re.compile(r"(^|[-_])(6|7|8|9|13)b|_1-8b")
 LARGE = re.compile(r"^gpt-?4(?!o)|claude-3(-5)?-(opus|sonnet)|gemini-1\.5-pro|(?<!llama-2-)(49|51|7[02]|110|340)b")
@@ -145,10 +147,14 @@ def source_of(path: Path) -> str:
 
 
 def _pair(source: str, pairs: Mapping[str, Pair], choice: Choice) -> Pair | None:
+    """Of one source. Raises ConfigError if only one of two models is said and pairs.json does not know the other."""
     pair = pairs.get(source)
-    if choice.slm is None or choice.llm is None:
+    if choice.slm is None and choice.llm is None:
         return pair
-    return replace(pair, slm=choice.slm, llm=choice.llm) if pair else Pair(choice.slm, choice.llm)
+    slm, llm = choice.slm or (pair and pair.slm), choice.llm or (pair and pair.llm)
+    if not slm or not llm:
+        raise ConfigError(f"{source}: --slm and --llm belong together where no pairs.json names the other one.")
+    return replace(pair, slm=slm, llm=llm) if pair else Pair(slm, llm)
 
 
 def _read_file(path: Path, pair: Pair | None) -> Iterator[Row]:
@@ -162,19 +168,29 @@ def _read_file(path: Path, pair: Pair | None) -> Iterator[Row]:
 
 
 def lines(path: Path) -> Iterator[tuple[int, Any]]:
-    """The JSON objects of a file, with their line numbers."""
-    with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as text:
-        for number, line in enumerate(text, 1):
-            if not line.strip():
-                continue
-            try:
-                yield number, json.loads(line)
-            except ValueError:
-                raise ConfigError(f"{path}, line {number} is not JSON.") from None
+    """The JSON values of a file, with their line numbers."""
+    for number, line in enumerate(_bytes(path).splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            yield number, json.loads(line)
+        except (ValueError, RecursionError):
+            raise ConfigError(f"{path}, line {number} is not JSON.") from None
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        data = path.read_bytes()
+        return gzip.decompress(data) if path.suffix == ".gz" else data
+    except (OSError, EOFError, zlib.error) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from None
 
 
 def row_of(item: Mapping[str, Any], source: str, pair: Pair | None) -> Row | None:
-    """The labelled request of one line; None if it has no label that can be used."""
+    """The labelled request of one line; None if it has no label that can be used. Raises ValueError if it has no
+    request, or a label that is none."""
+    if not isinstance(item, dict):
+        raise ValueError("not a JSON object")
     body = body_of(item)
     source = item.get("source", source)
     row = Row(
@@ -189,7 +205,7 @@ def row_of(item: Mapping[str, Any], source: str, pair: Pair | None) -> Row | Non
     if "verdict" in item:
         verdict = _unit(item["verdict"], "verdict")
         return replace(row, gain=verdict, target_gain=verdict)
-    scores = {name: _unit(score, "scores") for name, score in item.get("scores", {}).items()}
+    scores = {name: _unit(score, "scores") for name, score in item.get("scores", {}).items() if score is not None}
     if pair is None or not scores:
         return None
     return _scored(row, scores, pair)
@@ -228,16 +244,27 @@ def _middle(one: float | None, other: float | None) -> float | None:
 
 def _unit(value: Any, name: str) -> float:
     number = float(value)
-    if not 0.0 <= number <= 1.0:
+    if not -ROUNDING <= number <= 1.0 + ROUNDING:
         raise ValueError(f"{name} must be between 0 and 1, not {value}")
-    return number
+    return min(max(number, 0.0), 1.0)
 
 
 def body_of(item: Mapping[str, Any]) -> dict[str, Any]:
-    """The chat request of a line."""
-    if "request" in item:
+    """The chat request of a line. Raises ValueError if there is none that training can read."""
+    body = _body(item)
+    messages = body.get("messages")
+    if messages is None and isinstance(body.get("prompt"), str):
+        return body  # of a completion request
+    if not isinstance(messages, list) or not messages or not all(isinstance(one, dict) for one in messages):
+        raise ValueError("it needs a prompt (text), messages (a list of objects), or request (a body with messages)")
+    return body
+
+
+def _body(item: Mapping[str, Any]) -> dict[str, Any]:
+    if isinstance(item.get("request"), dict):
         return dict(item["request"])
-    messages = item["messages"] if "messages" in item else [{"role": "user", "content": item["prompt"]}]
+    prompt = item.get("prompt")
+    messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else item.get("messages")
     body = {name: item[name] for name in REQUEST_FIELDS if name in item}
     if body.get("tools"):  # data sets often leave the wrapper out
         body["tools"] = [one if "function" in one else {"type": "function", "function": one} for one in body["tools"]]
@@ -257,7 +284,8 @@ def task_of(item: Mapping[str, Any], source: str) -> str:
 def text_of(body: Mapping[str, Any]) -> str:
     """The words of all messages, or of the prompt."""
     contents = [message.get("content") for message in body.get("messages", [])] or [body.get("prompt")]
-    parts = [part.get("text") for content in contents if isinstance(content, list) for part in content]
+    lists = [content for content in contents if isinstance(content, list)]
+    parts = [part.get("text") if isinstance(part, dict) else part for content in lists for part in content]
     return "\n".join(text for text in [*contents, *parts] if isinstance(text, str))
 
 
@@ -269,13 +297,21 @@ def _language(body: Mapping[str, Any]) -> str:
 def _split(rows: Sequence[Row]) -> list[Row]:
     """Groups where there are none, then a split where there is none: no near-duplicate on both sides."""
     bare = [at for at, row in enumerate(rows) if not row.group]
-    named = dict(enumerate(rows))
-    for at, group in zip(bare, near.groups([text_of(rows[at].body) for at in bare]), strict=True):
-        named[at] = replace(rows[at], group=f"near-{group}")
-    return [
-        row if row.split else replace(row, split="dev" if crc32(row.group.encode()) % 100 < DEV_SHARE else "train")
-        for row in named.values()
-    ]
+    named = list(rows)
+    texts = [text_of(rows[at].body) for at in bare]
+    for at, first in zip(bare, near.groups(texts), strict=True):
+        # By the text and not by its place, so that the same file is split alike whatever is read before it.
+        named[at] = replace(rows[at], group=f"near-{hashlib.sha256(_utf8(texts[first])).hexdigest()[:16]}")
+    given = {row.group: row.split for row in named if row.split}
+    return [row if row.split else replace(row, split=given.get(row.group) or _drawn(row.group)) for row in named]
+
+
+def _drawn(group: str) -> str:
+    return "dev" if zlib.crc32(_utf8(group)) % 100 < DEV_SHARE else "train"
+
+
+def _utf8(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
 
 
 def read_everyday(data: Path = everyday.DATA) -> list[Row]:

@@ -20,7 +20,9 @@ _WORD = re.compile(r"[a-z0-9]+|[\u3040-\ud7a3]|[^\W\d_a-z]+")
 def runs(text: str) -> frozenset[bytes]:
     """Three words each, or all words of a shorter text."""
     words = _WORD.findall(text.lower()[:20_000])
-    return frozenset(" ".join(words[at : at + RUN]).encode() for at in range(max(1, len(words) - RUN + 1)))
+    return frozenset(
+        " ".join(words[at : at + RUN]).encode("utf-8", "surrogatepass") for at in range(max(1, len(words) - RUN + 1))
+    )
 
 
 def groups(texts: Sequence[str]) -> list[int]:
