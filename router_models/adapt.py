@@ -65,16 +65,20 @@ class Own:
 def adapt_router(rows: Sequence[Row], base: TrainedRouter, out: Path, day: str) -> dict[str, Any]:
     """Write the adapted router, or the base again, to `out`; the card says which. Raises ConfigError on few labels."""
     known = [row for row in rows if row.gain is not None]
-    table = tabled(known, np.ones(len(known)))
-    train = np.array([row.split == "train" for row in known], bool)
-    if train.sum() < LEAST or len(np.unique(table.needed[train])) < 2:
+    learned = [row for row in known if row.split == "train"]
+    groups = len({row.group for row in learned})
+    if len(learned) < LEAST or groups < FOLDS or len({row.needed for row in learned}) < 2:
         raise ConfigError(
-            f"{int(train.sum())} labelled requests of both kinds are too few to adapt to: {LEAST} at least."
+            f"{len(learned)} labelled requests in the train part, near-duplicates counted once {groups}, are too "
+            f"few to adapt to: {LEAST} at least, of both kinds, and no fewer than {FOLDS} that are not alike."
         )
+    table = tabled(known, np.ones(len(known)))
+    train = np.array([row.split == "train" for row in known])
     logits = np.array([base.model.logit(row.body) for row in known])
     setting, own = _best(table, logits, train)
     before, after = _quality(logits[~train], table, ~train), _quality(own.logits(logits, table)[~train], table, ~train)
-    better = setting.strength > 0 and after[0] >= before[0] and after[1] >= before[1]
+    shown = len(np.unique(table.needed[~train])) == 2  # else nothing could show that it is no worse
+    better = shown and setting.strength > 0 and after[0] >= before[0] and after[1] >= before[1]
     if not better:
         own = _fitted(Setting(0.0, False), table, logits, train)
     scores = 1.0 / (1.0 + np.exp(-own.logits(logits, table)))
@@ -99,8 +103,7 @@ def adapt_router(rows: Sequence[Row], base: TrainedRouter, out: Path, day: str) 
 def _best(table: Table, logits: Floats, train: Mask) -> tuple[Setting, Own]:
     """The setting that ranks best over the folds of the train part, fitted on all of it."""
     held = np.flatnonzero(train)
-    folds = min(FOLDS, len(np.unique(table.groups[held])))
-    splits = list(GroupKFold(folds, shuffle=True, random_state=0).split(held, groups=table.groups[held]))
+    splits = list(GroupKFold(FOLDS, shuffle=True, random_state=0).split(held, groups=table.groups[held]))
     ranked = []
     for setting in SETTINGS:
         found = np.zeros(len(train))
@@ -122,13 +125,18 @@ def _fitted(setting: Setting, table: Table, logits: Floats, fitted: Mask) -> Own
         return Own(slope, float(platt.intercept_[0]), np.zeros(size), np.zeros(table.words.shape[1]))
     means, spreads = table.counters[fitted].mean(axis=0), np.maximum(table.counters[fitted].std(axis=0), SPREAD_FLOOR)
     columns = [sparse.csr_matrix(logits[:, None] * LOGIT_SCALE), (table.counters - means) / spreads * COUNTER_SCALE]
+    seen = np.flatnonzero(table.words[fitted].getnnz(axis=0))  # the others would weigh 0, but take their time
     if setting.words:
-        columns.append(table.words * WORD_SCALE)
+        columns.append(table.words[:, seen] * WORD_SCALE)
     matrix = sparse.hstack([sparse.csr_matrix(one) for one in columns]).tocsr()
     regression = _regression(matrix[fitted], table.needed[fitted], setting.strength)
     weights = regression.coef_[0]
     counters = weights[1 : size + 1] * COUNTER_SCALE / spreads
-    words = weights[size + 1 :] * WORD_SCALE if setting.words else np.zeros(table.words.shape[1])
+    words = np.zeros(table.words.shape[1])
+    if setting.words:
+        words[seen] = weights[size + 1 :] * WORD_SCALE
+    steps, whole = rounded(words[:, None])  # at once, so that what is measured here is what serves
+    words = whole[:, 0] * steps[0]
     return Own(
         float(weights[0]) * LOGIT_SCALE, float(regression.intercept_[0]) - float(means @ counters), counters, words
     )

@@ -6,6 +6,7 @@ Written from the run that made the model, never by hand. Figures are of rows the
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from app.core.blend import Blend
 from router_models import everyday
 from router_models.augment import cut, padded
 from router_models.data import NEEDED, Row
-from router_models.evaluate import Report, auroc_by, evaluate, finite, measurable
+from router_models.evaluate import LEAST, Report, auroc_by, evaluate, finite, measurable
 from router_models.fit import EASY_TRAFFIC, EVERYDAY_SHARE, EVERYDAY_TRAFFIC, Fit
 from router_models.metrics import Floats, area, auroc, recovered
 
@@ -43,7 +44,7 @@ ORIGINS: Mapping[str, tuple[str, str]] = {
     "routellm_mmlu": ("lm-sys/RouteLLM, evals/mmlu, its own two columns", "Apache-2.0"),
     "routerbench": ("withmartian/routerbench as carried by shuhao02/RouterDC", "MIT; RouterDC has no licence file"),
     "routerdc": ("shuhao02/RouterDC, datasets", "no licence file"),
-    "everyday": ("router_models/data/everyday.jsonl", "own, Apache-2.0"),
+    "everyday-": ("router_models/data/everyday.jsonl", "own, Apache-2.0"),
 }
 
 
@@ -61,7 +62,7 @@ def make(fit: Fit, day: str, outside: frozenset[str]) -> dict[str, Any]:
         "share_at_5_percent_threshold": _shares(fit),
         "pairs": [_pair(fit.model, pair) for pair in read_pairs()],
     }
-    if dev.any():
+    if max(Counter(fit.table.sources[dev].tolist()).values(), default=0) >= LEAST:
         known = measurable([row for row, here in zip(rows, dev, strict=True) if here], outside)
         card["dev"] = evaluate({"this": fit.scores[dev]}, known)
     if ours.any():

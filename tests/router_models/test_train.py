@@ -1,38 +1,25 @@
-"""Training from files to artifact on a small data set, and on the real one where it is at hand."""
+"""Training from files to an artifact, on a small data set, and on the real one where it is at hand."""
 
 from __future__ import annotations
 
 import json
 import os
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 
 import router_models
 from app.core.chat import ChatRequest
+from app.errors import ConfigError
 from app.routers import load_router
-from router_models.fit import Fit
-from router_models.train import main, train
+from router_models.data import Choice, Row, outside_macro, read
+from router_models.fit import FOLDS
+from router_models.train import LEAST, train_router
 from tests.router_models import examples
+from tests.router_models.conftest import DAY, Trained
 
 DEFAULT = Path(router_models.__file__).parent / "default"
 FILES = ("model.npz", "card.json", "README.md")
-
-
-def run(data: Path, out: Path) -> Fit:
-    return train(data, out, "2026-01-02", lambda line: None, seed=data / "seed.jsonl")
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return examples.write(tmp_path_factory.mktemp("data"))
-
-
-@pytest.fixture(scope="module")
-def fitted(data: Path) -> Fit:
-    return run(data, data / "out")
 
 
 def score(directory: Path, text: str) -> float:
@@ -41,68 +28,74 @@ def score(directory: Path, text: str) -> float:
     return answer.value
 
 
-def test_it_learns(data: Path, fitted: Fit) -> None:
-    """Requests it has not seen are ranked by the words that matter."""
-    assert score(data / "out", "prove piano") > score(data / "out", "spell piano")
-    assert score(data / "out", "证明钢琴") > score(data / "out", "拼写钢琴")
-    card = json.loads((data / "out" / "card.json").read_text("utf-8"))
-    assert card["dev_pooled"]["auroc"]["value"] > 0.9
-    assert card["dev_pooled"]["n"] == 26
+def test_it_learns(trained: Trained) -> None:
+    """Requests it has not seen are ranked by the words that matter, in both languages."""
+    assert score(trained.out, "prove piano") > score(trained.out, "spell piano")
+    assert score(trained.out, "证明钢琴") > score(trained.out, "拼写钢琴")
+    assert trained.card["dev"]["sources"]["tiny_zh"]["auroc"]["value"] > 0.9
+    assert trained.card["dev"]["pooled"]["auroc"]["value"] > 0.9
 
 
-def test_served_scores_are_those_of_training(data: Path, fitted: Fit) -> None:
-    """What numpy serves from the file equals what scikit-learn's coefficients gave on the dev rows."""
-    router = load_router(str(data / "out"))
-    rows = np.flatnonzero(~fitted.data.fitted & ~fitted.data.everyday)
-    served = [router.score(ChatRequest("chat", dict(fitted.data.rows[row].body))) for row in rows.tolist()]
-    assert [one.value for one in served if one] == pytest.approx(fitted.scores[rows].tolist(), abs=1e-5)
+def test_the_files_are_those_of_the_card(trained: Trained) -> None:
+    """What the function gives back is what stands in card.json, beside what a reader must check."""
+    written = json.loads((trained.out / "card.json").read_text("utf-8"))
+    assert trained.card.items() <= written.items()
+    assert written.keys() - trained.card.keys() == {"format_version", "feature_version", "heads", "tasks", "sha256"}
+    assert written["date"] == DAY
 
 
-def test_the_same_data_gives_the_same_bytes(data: Path, fitted: Fit, tmp_path: Path) -> None:
+def test_the_same_data_gives_the_same_bytes(trained: Trained, tmp_path: Path) -> None:
     """All three files of a second run are equal, whatever the clock says."""
-    run(data, tmp_path)
+    rows = read([trained.data], Choice(ships=True))
+    train_router(rows, tmp_path, DAY, examples.silent, everyday=False, outside=frozenset({"tiny_zh"}))
     for name in FILES:
-        assert (tmp_path / name).read_bytes() == (data / "out" / name).read_bytes()
+        assert (tmp_path / name).read_bytes() == (trained.out / name).read_bytes()
 
 
-def test_thresholds_hold_on_the_reference_traffic(fitted: Fit) -> None:
-    """The weighted share of held-back scores at or above a threshold is the share that was asked for."""
-    for share in (0.1, 0.3, 0.5):
-        taken = fitted.reference[fitted.scores >= fitted.model.threshold(share)].sum()
-        assert taken == pytest.approx(share, abs=0.05)
+def made(count: int, dev: int = 0) -> list[Row]:
+    return examples.rows("made", count, dev)
 
 
-def test_the_card_states_what_is_needed(data: Path, fitted: Fit) -> None:
-    """Date, versions, hash, sources with licence, intervals, and the page shows every dev source and pair."""
-    card: dict[str, Any] = json.loads((data / "out" / "card.json").read_text("utf-8"))
-    page = (data / "out" / "README.md").read_text("utf-8")
-    assert card["date"] == "2026-01-02"
-    assert {"format_version", "feature_version", "sha256"} <= card.keys()
-    assert set(card["sources"]) == {"tiny_en", "tiny_zh", "seed-en", "seed-zh"}
-    assert card["dev"]["tiny_en"]["auroc"].keys() == {"value", "low", "high"}
-    assert all(f"| {name} |" in page for name in (*card["dev"], "pooled"))
-    assert all(pair["hard"] in page for pair in card["pairs"])
+@pytest.mark.parametrize("everyday", [True, False])
+def test_too_few_labels(everyday: bool, tmp_path: Path) -> None:
+    """Labels of the train part count; the error names the way with fewer."""
+    with pytest.raises(ConfigError, match=rf"{LEAST - 1} labelled .* too few .* --base default"):
+        train_router(made(LEAST - 1, 50), tmp_path / "out", DAY, examples.silent, everyday=everyday)
+    assert not (tmp_path / "out").exists()
 
 
-def test_command_line(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The three arguments are enough, and progress is told on stderr."""
-    main(["--data", str(data), "--out", str(tmp_path), "--date", "2026-01-02"])
-    assert all((tmp_path / name).exists() for name in FILES)
-    assert "fold 1 of 5" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [row for row in made(2 * LEAST) if row.gain == 1.0],
+        [examples.row(row.id, gain=row.gain, group=str(at % (FOLDS - 1))) for at, row in enumerate(made(LEAST))],
+        [examples.row(f"{at}", difficulty=0.5) for at in range(LEAST)],
+    ],
+    ids=["of one kind", "alike", "nobody knows"],
+)
+def test_labels_that_teach_nothing(rows: list[Row], tmp_path: Path) -> None:
+    """Without everyday requests both kinds are needed, and enough that are no near-duplicates."""
+    with pytest.raises(ConfigError, match="both kinds of labels"):
+        train_router(rows, tmp_path, DAY, examples.silent, everyday=False)
 
 
-def test_a_wrong_date_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    """A date is a date, and the error is argparse's."""
-    with pytest.raises(SystemExit):
-        main(["--data", "x", "--out", "y", "--date", "today"])
-    assert "--date" in capsys.readouterr().err
+def test_progress_is_told(tmp_path: Path) -> None:
+    """Each fold, counted up to the last step; a data set too small for figures has no dev section."""
+    steps: list[tuple[str, int, int]] = []
+    card = train_router(made(LEAST, 5), tmp_path, DAY, lambda *step: steps.append(step), everyday=False)
+    assert [done for _, done, _ in steps] == sorted(done for _, done, _ in steps)
+    assert {total for _, _, total in steps} == {steps[-1][1]}
+    assert sum("fold" in told for told, _, _ in steps) == FOLDS
+    assert "dev" not in card
 
 
 def test_the_packaged_artifact_is_reproduced(tmp_path: Path) -> None:
-    """From the real routing data the packaged model comes out again, byte for byte."""
-    source = os.environ.get("ROUTING_DATA")
-    if source is None:
-        pytest.skip("ROUTING_DATA does not name the directory of the routing data")
-    card = json.loads((DEFAULT / "card.json").read_text("utf-8"))
-    train(Path(source), tmp_path, card["date"], lambda line: None)
-    assert (tmp_path / "model.npz").read_bytes() == (DEFAULT / "model.npz").read_bytes()
+    """From the real routing data the packaged files come out again, byte for byte."""
+    folder = os.environ.get("ROUTING_DATA")
+    if folder is None:
+        pytest.skip("ROUTING_DATA does not name the folder of the routing data")
+    paths = [Path(folder)]
+    day = json.loads((DEFAULT / "card.json").read_text("utf-8"))["date"]
+    train_router(read(paths, Choice(ships=True)), tmp_path, day, examples.silent, outside=outside_macro(paths))
+    for name in FILES:
+        assert (tmp_path / name).read_bytes() == (DEFAULT / name).read_bytes(), name
