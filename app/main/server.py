@@ -96,6 +96,7 @@ class Listener(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._running: Any = None  # the request that is being answered: with pipelining `cycle` is the last one read
         self._deaf = False
         self._head = 0  # bytes of a head that came before this read
         self._begun: object = None  # the scope whose head was incomplete at the last read
@@ -105,6 +106,7 @@ class Listener(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        self._leave()
         if self._timer is not None:
             self._timer.cancel()
 
@@ -129,6 +131,16 @@ class Listener(HttpToolsProtocol):
     def resume_writing(self) -> None:
         super().resume_writing()
         self._unread = None
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _leave(self) -> None:
+        """Tell whoever is still answering that nobody listens any more."""
+        if self._running is not None and not self._running.response_complete:
+            self._running.disconnected = True
+            self._running.message_event.set()
 
     def _within_head(self, size: int) -> None:
         if self._begun is not self.scope:
@@ -160,8 +172,8 @@ class Listener(HttpToolsProtocol):
 
     def _busy(self) -> bool:
         """Are we the ones who keep it waiting: by not reading, or by an earlier request?"""
-        cycle = self.cycle
-        earlier = cycle is not None and cycle.scope is not self.scope and not cycle.response_complete
+        one = self._running
+        earlier = one is not None and one.scope is not self.scope and not one.response_complete
         return self.flow.read_paused or earlier or bool(self.pipeline)
 
     def _feed(self, data: bytes) -> None:
@@ -188,14 +200,12 @@ class Listener(HttpToolsProtocol):
     def _refuse(self, message: str, status: int) -> None:
         """Answer, unless an answer is half way out, and hang up."""
         self._deaf, self._due = True, None
-        cycle = self.cycle
-        if cycle is not None and cycle.response_started and not cycle.response_complete:
+        one = self._running
+        if one is not None and one.response_started and not one.response_complete:
             self.transport.close()
             return
-        for late, _ in ((cycle, None), *self.pipeline):
-            if late is not None and not late.response_complete:
-                late.disconnected = True
-                late.message_event.set()
+        self._leave()
+        self.pipeline.clear()
         self.transport.write(_answer(InvalidRequest(message, status=status)))
         self.loop.call_later(LINGER, self.transport.close)
 

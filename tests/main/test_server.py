@@ -147,3 +147,25 @@ async def test_what_is_no_http_is_refused_in_our_words() -> None:
         "param": None,
         "code": "invalid_request",
     }
+
+
+@pytest.mark.parametrize("more", [0, 1, 3])
+async def test_whoever_answers_hears_that_the_client_left(more: int) -> None:
+    """Also if the client had asked for more on the same connection, which is then not done."""
+    heard: list[str] = []
+
+    async def patient(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        heard.append("asked")
+        heard.append((await receive())["type"])
+
+    async with serving(patient) as port:
+        async with connected(port) as client:
+            await client.send(post("/", b"{}").replace(b"connection: close\r\n", b"") * (1 + more))
+            async with asyncio.timeout(PATIENCE):
+                while not heard:
+                    await asyncio.sleep(0.01)
+        async with asyncio.timeout(PATIENCE):
+            while len(heard) < 2:
+                await asyncio.sleep(0.01)
+    assert heard == ["asked", "http.disconnect"]
