@@ -5,56 +5,20 @@ Each script runs once and tells what every check of it found; here is one test f
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from app.backends.scripted.answers import sentences_of
 from tests.clients import said
-from tests.clients.house import HERE, NODE, House, opened
+from tests.clients.checks import CHECKS, CUTS, pinned
+from tests.clients.house import House
 
 pytestmark = [pytest.mark.clients, pytest.mark.timeout(300)]
 
 Told = dict[str, Any]
 WORDS = sentences_of(said.HELLO, 1)  # what every fake answers to the greeting
 TOKENS = 32  # of the greeting and its answer, as the small fake counts them
-ERRORS = "error_400 error_401 error_404 error_429 error_503"
-CUTS = "cut reset broken"
-BASIC = f"plain stream large fallback {ERRORS} {CUTS}"
-FORCED = "forced forced_large"
-CHECKS = {
-    "openai-node": f"{BASIC} usage thinking tool tool_whole tool_pieces structured {FORCED} models",
-    "ai-sdk": f"{BASIC} usage thinking tool tool_whole tool_pieces structured {FORCED}",
-    "langchain": f"{BASIC} usage thinking tool tool_whole tool_pieces structured {FORCED}",
-    "llamaindex": f"{BASIC} usage thinking tool tool_whole tool_pieces structured {FORCED}",
-    "smolagents": f"{BASIC} usage thinking tool_forced tool_whole tool_pieces structured parts agent agent_stream",
-    "instructor": f"{ERRORS} {CUTS} {FORCED} forced_stream forced_stream_large forced_fallback"
-    " structured structured_large structured_stream",
-    "pydantic-ai": f"{BASIC} usage thinking tool tool_whole tool_pieces structured {FORCED}",
-    "litellm": f"{BASIC} usage thinking tool tool_whole tool_pieces structured {FORCED}",
-    "huggingface-hub": f"{BASIC} usage thinking tool tool_whole tool_pieces structured {FORCED}",
-}
-
-
-@pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with opened(tmp_path_factory.mktemp("house")) as made:
-        yield made
-
-
-def pinned(client: str) -> str:
-    """The version that the environment was made with."""
-    if client in NODE:
-        wanted = json.loads((HERE / client / "package.json").read_text("utf-8"))["dependencies"]
-        return str(wanted["openai" if client == "openai-node" else "ai"])
-    first, *lines = (HERE / f"{client}.txt").read_text("utf-8").splitlines()
-    found = re.search(r"echo '([\w.-]+)(?:\[\w+\])?==([\w.]+)'", first)
-    assert found
-    assert f"{found[1]}=={found[2]}" in lines
-    return found[2]
 
 
 @pytest.mark.parametrize("client", CHECKS)
