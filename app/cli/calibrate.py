@@ -46,12 +46,11 @@ def calibrate(
     if records is not None:
         found = choose(recorded(records), llm_share)
     else:
-        from app.cli.evaluate import _scores
-        from router_models.data import Choice, read
-        from router_models.evaluate import measurable
+        from app.cli.evaluate import labelled, scores
+        from router_models.data import Choice
 
-        rows = measurable(read(data or [], Choice(slm, llm, split=None if split == "all" else split)))
-        found = choose(_scores(model, rows), llm_share, rows.gain)
+        rows = labelled(data or [], Choice(slm, llm, split=None if split == "all" else split))
+        found = choose(scores(model, rows), llm_share, rows.gain)
     print(json.dumps(asdict(found)) if as_json else _told(found))
     if write is not None:
         _write(write, found)
@@ -79,11 +78,18 @@ def _write(path: Path, found: Calibration) -> None:
     from router_models.calibrate import diff, with_threshold
 
     try:
-        before = path.read_text(encoding="utf-8")
+        before = path.read_bytes().decode()  # line ends as they are
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: not UTF-8 text") from None
     after = with_threshold(before, found.threshold)
     environ: dict[str, Any] = dict(os.environ)
-    Source(None, environ, after).load()
-    path.write_text(after, encoding="utf-8")
+    try:
+        Source(None, environ, after).load()
+        path.write_bytes(after.encode())
+    except ConfigError as error:
+        raise ConfigError(f"{path} is left as it was, as with the threshold it would not load:\n{error}") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be written: {error.strerror}") from None
     print(diff(before, after, path.name), end="", file=sys.stderr)

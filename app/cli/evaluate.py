@@ -5,11 +5,18 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.errors import ConfigError
+from app.errors import ConfigError, InvalidRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from router_models.data import Choice
+    from router_models.evaluate import Rows
+    from router_models.metrics import Floats
 
 
 def evaluate(
@@ -35,10 +42,10 @@ def evaluate(
     """Measure a router on labelled requests."""
     from app.cli.progress import progress
     from router_models import evaluate as measuring
-    from router_models.data import Choice, outside_macro, read
+    from router_models.data import Choice, outside_macro
 
-    rows = measuring.measurable(read(data, Choice(slm, llm, ships, split)), outside_macro(data) | set(outside or ()))
-    routers = {model: _scores(model, rows), **{_name(one): _scores(one, rows) for one in other or ()}}
+    rows = labelled(data, Choice(slm, llm, ships, split), outside_macro(data) | set(outside or ()))
+    routers = {model: scores(model, rows), **{_name(one): scores(one, rows) for one in other or ()}}
     with progress("evaluate") as tell:
         report = measuring.evaluate(routers, rows, rounds, lambda done, total: tell("routers measured", done, total))
     if plot is not None:
@@ -47,16 +54,23 @@ def evaluate(
         draw(plot, model, routers, rows)
     text = json.dumps(measuring.finite(report), ensure_ascii=False, indent=1, allow_nan=False)
     if json_file is not None and str(json_file) != "-":
-        json_file.write_text(text + "\n", encoding="utf-8")
+        _write(json_file, text + "\n")
     print(text if str(json_file) == "-" else _told(report), file=sys.stdout)
 
 
-def _name(other: str) -> str:
-    return other.partition("=")[0]
+def labelled(data: Sequence[Path], choice: Choice, outside: frozenset[str] = frozenset()) -> Rows:
+    """The rows that can be measured. Raises ConfigError if there are none."""
+    from router_models.data import read
+    from router_models.evaluate import measurable
+
+    rows = read(data, choice)
+    if not rows:
+        raise ConfigError(f"no labelled request here is of the split {choice.split!r}: take another with --split.")
+    return measurable(rows, outside)
 
 
-def _scores(router: str, rows: Any) -> Any:
-    """Of a CSV (NAME=FILE), or of a router of ours."""
+def scores(router: str, rows: Rows) -> Floats:
+    """Of a CSV (NAME=FILE), or of a router of ours. Raises ConfigError if it cannot score all of them."""
     from app.core.chat import ChatRequest
     from app.routers import load_router
     from router_models.evaluate import from_csv, scored
@@ -66,13 +80,27 @@ def _scores(router: str, rows: Any) -> Any:
         return from_csv(Path(file), rows.rows)
     loaded = load_router(router)
 
-    def score(body: Any) -> float:
-        found = loaded.score(ChatRequest("chat", body))
+    def score(body: Mapping[str, Any]) -> float:
+        try:
+            found = loaded.score(ChatRequest("chat" if "messages" in body else "completion", body))
+        except InvalidRequest as error:
+            raise ConfigError(f"a request of this data is none that the gateway would take: {error}") from None
         if found is None:
             raise ConfigError(f"the router {router} has no opinion on a request of this data.")
         return found.value
 
     return scored(score, rows.rows)
+
+
+def _name(other: str) -> str:
+    return other.partition("=")[0]
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be written: {error.strerror}") from None
 
 
 def _told(report: dict[str, Any]) -> str:
