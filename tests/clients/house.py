@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ KEY = "a-key-of-the-test"
 CURE = "make test-clients"
 PATIENCE = 120  # seconds for a client: the heavy ones take ten to be imported on a busy machine
 FOR_EVER = 1000  # more often than anybody asks
+OURS = "openai-python"  # it is in our own environment
 NODE = ("openai-node", "ai-sdk")
 
 CONFIG = """
@@ -124,6 +126,8 @@ def script(client: str) -> Path:
 def command(client: str, code: Path) -> list[str]:
     """Node takes a module from stdin, for it then finds packages in the working folder."""
     home = ROOT / ".clients" / client
+    if client == OURS:
+        return [sys.executable, str(code)]
     if client in NODE:
         needs.program(home / "node_modules", f"{CURE}, with Node.js 18 or newer and npm")
         return ["node", "--input-type=module", "-"]
@@ -132,7 +136,7 @@ def command(client: str, code: Path) -> list[str]:
 
 def run(client: str, code: Path, *arguments: str) -> str:
     """What the code printed. It gets no more of this process's environment than it needs."""
-    home = ROOT / ".clients" / client
+    home = code.parent if client == OURS else ROOT / ".clients" / client
     done = subprocess.run(
         [*command(client, code), *arguments],
         input=code.read_text("utf-8"),
