@@ -1,7 +1,8 @@
-"""How long one score takes: `python -m tests.bench.score`.
+"""How long one score takes, and how large the router is: `python -m tests.bench router`.
 
-Microseconds of this thread's CPU time per call, p50 and p99, as measured and scaled to a core on which the harness's
-spin loop takes 20 ms (timed before and after each row); then the time to load the artifact. A few seconds in all.
+Microseconds of this thread's CPU time per call, p50 and p99, as measured and scaled to a core on which a fixed loop
+takes 20 ms (timed before and after each row); then the size of the packaged artifact and the time to load it. A few
+seconds in all.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from importlib.resources import files
 from typing import Any
 
 from app.core.chat import ChatRequest
@@ -26,24 +28,26 @@ HAN = (
 )
 
 
-def main() -> None:
+def main(calls: int = CALLS) -> None:
     router = load_router("default")
-    spin = spin_seconds()
-    print(f"spin loop {spin * 1e3:.1f} ms; scaled to {SPIN_SECONDS * 1e3:.0f} ms")
+    print(f"router {router.name} {router.version}; fixed loop {spin_seconds() * 1e3:.1f} ms")
     print(f"{'request':28} {'p50 us':>8} {'p99 us':>8} {'p50 scaled':>11} {'p99 scaled':>11}")
     for name, body in bodies():
         request = ChatRequest("chat", body)
         before = spin_seconds()
-        micros = sorted(timings(partial(router.score, request)))
+        micros = sorted(timings(partial(router.score, request), calls))
         p50, p99 = micros[len(micros) // 2], micros[len(micros) * 99 // 100]
         scale = 2 * SPIN_SECONDS / (before + spin_seconds())
         print(f"{name:28} {p50:8.1f} {p99:8.1f} {p50 * scale:11.1f} {p99 * scale:11.1f}")
+    sizes = {path.name: len(path.read_bytes()) for path in files("router_models").joinpath("default").iterdir()}
+    told = ", ".join(f"{name} {size / 1e3:.0f} kB" for name, size in sorted(sizes.items()))
+    print(f"artifact {sum(sizes.values()) / 1e6:.2f} MB ({told})")
     load = statistics.median(timings(lambda: load_router("default"), 20)) / 1e3
     print(f"load {load:.1f} ms (median of 20), scaled {load * SPIN_SECONDS / spin_seconds():.1f} ms")
 
 
 def spin_seconds() -> float:
-    """CPU seconds of the harness's fixed loop: how fast this core is right now (best of three)."""
+    """CPU seconds of a fixed loop: how fast this core is right now (best of three)."""
     return min(_spin() for _ in range(3))
 
 
@@ -54,7 +58,7 @@ def _spin() -> float:
     return time.thread_time() - start
 
 
-def timings(call: Callable[[], object], calls: int = CALLS) -> Iterator[float]:
+def timings(call: Callable[[], object], calls: int) -> Iterator[float]:
     """Microseconds of each call, after a few to warm up."""
     for _ in range(10):
         call()
@@ -91,7 +95,7 @@ def ask(text: str) -> dict[str, Any]:
 
 
 def conversation() -> dict[str, Any]:
-    """Like the body of the performance harness: a system prompt and five turns of a few sentences."""
+    """An everyday conversation: a system prompt and five turns of a few sentences."""
     sentence = "The parcel was packed on Wednesday, weighs 20.1 kg, and should reach the hub by Friday. "
     roles = ("system", "user", "assistant", "user", "assistant", "user")
     lengths = (2, 3, 3, 4, 2, 2)
@@ -104,7 +108,3 @@ def conversation() -> dict[str, Any]:
         }
     )
     return {"model": "slm", "messages": turns, "temperature": 0.2, "max_tokens": 256}
-
-
-if __name__ == "__main__":
-    main()
