@@ -33,6 +33,8 @@ ABLATIONS: Mapping[str, tuple[str, ...]] = {
     "no everyday head": ("everyday",),
     "no difficulty head": ("difficulty",),
 }
+BASELINES = ("random", "length", "oracle")
+LOOKS = ("as written", "amid small talk", "easy amid small talk, hard cut")
 ORIGINS: Mapping[str, tuple[str, str]] = {
     "alpaca_eval": ("tatsu-lab/alpaca_eval, annotations", "CC-BY-NC-4.0 by the data set's own page"),
     "bfcl": ("HuanzhiMao/BFCL-Result", "no licence file; the gorilla project it belongs to is Apache-2.0"),
@@ -146,13 +148,9 @@ def _looks(tests: Sequence[Row]) -> dict[str, list[Mapping[str, Any] | None]]:
     easy = [(row.everyday or 0.0) < HARD for row in tests]
     talked = [padded(row.body, row.language, "card") for row in tests]
     short = [cut(row.body, row.language) or row.body for row in tests]
-    return {
-        "as written": [row.body for row in tests],
-        "amid small talk": list(talked),
-        "easy amid small talk, hard cut": [
-            one if light else other for light, one, other in zip(easy, talked, short, strict=True)
-        ],
-    }
+    mixed = [one if light else other for light, one, other in zip(easy, talked, short, strict=True)]
+    looks: tuple[Sequence[Mapping[str, Any]], ...] = ([row.body for row in tests], talked, mixed)
+    return {name: list(bodies) for name, bodies in zip(LOOKS, looks, strict=True)}
 
 
 def _ablation(fit: Fit, without: tuple[str, ...], dev: NDArray[np.bool_], outside: frozenset[str]) -> dict[str, float]:
@@ -190,7 +188,7 @@ def _tidy(value: Any) -> Any:
 
 
 def page(card: Mapping[str, Any]) -> str:
-    """README.md of the artifact."""
+    """README.md of the artifact. By the facts alone, whatever order they stand in: card.json sorts them."""
     return "\n".join(_lines(card)) + "\n"
 
 
@@ -240,7 +238,7 @@ def _of_dev(card: Mapping[str, Any]) -> Iterator[str]:
     yield from ("", "## Dev part", "")
     yield "Never fitted, but settings were chosen on it, so figures lean to the good side. Intervals: bootstrap, 95 %."
     yield from ("Random has an APGR of .5. `of oracle`: as a share of what the best possible choice would recover.", "")
-    rows = [*dev["sources"].items(), ("**macro**", dev["macro"]), ("**pooled**", dev["pooled"])]
+    rows = [*sorted(dev["sources"].items()), ("**macro**", dev["macro"]), ("**pooled**", dev["pooled"])]
     yield from _table(
         (
             "source",
@@ -275,7 +273,7 @@ def _of_dev(card: Mapping[str, Any]) -> Iterator[str]:
                 _interval(one["macro"]["apgr"]),
                 *(_interval(one["pooled"][metric]) for metric in ("apgr", "pgr5", "pgr10")),
             )
-            for name, one in dev["baselines"].items()
+            for name, one in ((name, dev["baselines"][name]) for name in BASELINES)
         ],
     )
 
@@ -288,7 +286,7 @@ def _of_everyday(card: Mapping[str, Any]) -> Iterator[str]:
         yield ""
         yield from _table(
             ("language, how", "n", "AUROC [95 %]"),
-            [(name, one["n"], _interval(one)) for name, one in card["everyday"].items()],
+            [(name, card["everyday"][name]["n"], _interval(card["everyday"][name])) for name in _parts(card)],
         )
     yield from ("", "Pairs that were never trained on:", "")
     yield from _table(
@@ -306,12 +304,18 @@ def _of_everyday(card: Mapping[str, Any]) -> Iterator[str]:
     )
 
 
+def _parts(card: Mapping[str, Any]) -> list[str]:
+    """Languages and looks that have a figure."""
+    names = [f"{language}, {look}" for look in LOOKS for language in ("en", "zh")]
+    return [name for name in names if name in card["everyday"]]
+
+
 def _of_parts(card: Mapping[str, Any]) -> Iterator[str]:
     yield from ("", "## What each part contributes", "", "The rest blended anew without it.", "")
     measures = ("macro_apgr", "pooled_apgr", "everyday_auroc")
     yield from _table(
         ("", "dev macro APGR", "dev pooled APGR", "everyday test kinds, AUROC"),
-        [(name, *(one.get(measure, "-") for measure in measures)) for name, one in card["ablation"].items()],
+        [(name, *(card["ablation"][name].get(measure, "-") for measure in measures)) for name in ABLATIONS],
     )
 
 
@@ -321,14 +325,15 @@ def _of_thresholds(card: Mapping[str, Any]) -> Iterator[str]:
     yield "labelled below 3.5), the rest benchmarks in equal shares, all scored by folds that had not seen them. That"
     yield "mix is an assumption: calibrate on your own traffic (`smallfirst calibrate`), and watch the share."
     yield ""
-    yield from _table(("llm_share", "threshold"), list(card["thresholds"].items()))
+    yield from _table(("llm_share", "threshold"), sorted(card["thresholds"].items()))
     yield from (
         "",
         "A fixed threshold does not hold a share. Set for 5 %, it sends this part of each source to the LLM:",
         "",
     )
     yield from _table(
-        ("source", "share"), [(name, f"{share:.1%}") for name, share in card["share_at_5_percent_threshold"].items()]
+        ("source", "share"),
+        [(name, f"{share:.1%}") for name, share in sorted(card["share_at_5_percent_threshold"].items())],
     )
 
 

@@ -1,4 +1,7 @@
-"""The test tree mirrors the source tree: for app/room/thing.py there is tests/room/test_thing.py."""
+"""The test tree mirrors the source tree: for app/room/thing.py there is tests/room/test_thing.py.
+
+For router_models/thing.py it is tests/router_models/test_thing.py.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,6 @@ EXCEPTIONS: dict[str, str] = {
     "app/ports.py": "protocols only; what implements them is tested against them, and mypy checks the rest",
     "app/__main__.py": "a process of its own: tests/e2e starts it for every test there",
     "app/main/run.py": "the same process; its draining is in tests/e2e/test_drain.py",
-    "app/main/server.py": "needs signals, so a process of its own: tests/e2e/test_drain.py",
     "app/core/cues.py": "word lists only; tests/core/test_features.py shows what they do",
     "app/core/asked.py": "the features' reading of the body; tested with them in tests/core/test_features.py",
 }
@@ -29,12 +31,13 @@ def _exports(statement: ast.stmt) -> bool:
     return isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) in ("__all__", "__version__")
 
 
-SOURCES = sorted(path for path in (ROOT / "app").rglob("*.py") if has_code(path))
+PACKAGES = (ROOT / "app", ROOT / "router_models")
+SOURCES = sorted(path for package in PACKAGES for path in package.rglob("*.py") if has_code(path))
 
 
 def mirror(source: Path) -> Path:
     """A package's own code is tested under the package's name."""
-    inside = source.relative_to(ROOT / "app")
+    inside = source.relative_to(ROOT / "app" if source.is_relative_to(ROOT / "app") else ROOT)
     name = inside.parent.name if inside.name == "__init__.py" else inside.stem
     return ROOT / "tests" / inside.parent / f"test_{name}.py"
 

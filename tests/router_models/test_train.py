@@ -89,6 +89,7 @@ def test_progress_is_told(tmp_path: Path) -> None:
     assert "dev" not in card
 
 
+@pytest.mark.timeout(3600)
 def test_the_packaged_artifact_is_reproduced(tmp_path: Path) -> None:
     """From the real routing data the packaged files come out again, byte for byte."""
     folder = os.environ.get("ROUTING_DATA")
@@ -96,6 +97,7 @@ def test_the_packaged_artifact_is_reproduced(tmp_path: Path) -> None:
         pytest.skip("ROUTING_DATA does not name the folder of the routing data")
     paths = [Path(folder)]
     day = json.loads((DEFAULT / "card.json").read_text("utf-8"))["date"]
-    train_router(read(paths, Choice(ships=True)), tmp_path, day, examples.silent, outside=outside_macro(paths))
+    rows = read(paths, Choice(ships=True))
+    train_router(rows, tmp_path, day, examples.silent, everyday=True, outside=outside_macro(paths))
     for name in FILES:
         assert (tmp_path / name).read_bytes() == (DEFAULT / name).read_bytes(), name
