@@ -26,6 +26,7 @@ _IGNORED: dict[Kind, tuple[str, ...]] = {
     "tgi": ("n", "parallel_tool_calls", "reasoning_effort"),
     "transformers": ("n", "logprobs", "top_logprobs", "stream_options", "reasoning_effort"),
 }
+_MOST_CHOICES = {"vllm": 16_384, "openai": 128}
 _REFUSALS = {
     Fault.REFUSE_403: (403, "You may not do that."),
     Fault.MODEL_404: (404, "model 'x' not found"),
@@ -176,6 +177,8 @@ def _vllm(body: Json, model: Model, chat: bool) -> Refusal | None:
         text = "Stream options can only be defined when `stream=True`."
     if body.get("tools") and body.get("tool_choice", "auto") == "auto" and not model.tool_parser:
         text = '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set'
+    if body.get("n") is not None and not 1 <= body["n"] <= _MOST_CHOICES["vllm"]:
+        text = f"n must be at least 1 and at most {_MOST_CHOICES['vllm']}, got {body['n']}."
     return (400, error("vllm", 400, text)) if text else None
 
 
@@ -194,6 +197,8 @@ def _openai(body: Json, model: Model, chat: bool) -> Refusal | None:
         return 400, error("openai", 400, f"Unrecognized request argument supplied: {unknown[0]}")
     if body.get("stream_options") and body.get("stream") is not True:
         return 400, error("openai", 400, "'stream_options' is only allowed when 'stream' is enabled.")
+    if body.get("n") is not None and not 1 <= body["n"] <= _MOST_CHOICES["openai"]:
+        return 400, error("openai", 400, f"Invalid 'n': must be from 1 to {_MOST_CHOICES['openai']}.")
     return None
 
 
