@@ -4,8 +4,8 @@ Behaviour measured on uvicorn: a handler is not cancelled when its client discon
 for that message beside it. The same waiter sends keep-alive comments, which commit status 200 but no data:
 the gateway may still fall back to another backend.
 
-The waiter is a task of its own, a tenth of what a short request costs, so for an answer that is not a stream it starts
-only after `PATIENCE`: who left before that is noticed then, and short answers never need one.
+The waiter is a task of its own, a tenth of what a short request costs, and it would start before the backend's first
+token. So it starts only after a moment: who left before that is noticed then, and short answers never need one.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from collections.abc import Callable
 from typing import Any
 
 from app.api.errors import Headers
+from app.gateway import Patience
 
 COMMENT = b": keep-alive\n\n"
-PATIENCE = 0.2  # seconds; a client that left is noticed within a second
+MOMENT = 0.2  # seconds; a client that left is noticed within a second
 
 
 class Exchange:
@@ -25,16 +26,15 @@ class Exchange:
     a stream). After `silence` seconds without a byte a stream gets a comment."""
 
     __slots__ = (
-        "_last",
-        "_loop",
-        "_now",
+        "_patience",
         "_receive",
         "_silence",
         "_stream_headers",
         "_task",
-        "_timer",
         "_waiter",
         "gone",
+        "last",
+        "now",
         "send",
         "started",
     )
@@ -46,37 +46,37 @@ class Exchange:
         now: Callable[[], float],
         stream_headers: Callable[[], Headers] | None,
         silence: float,
+        patience: Patience,
     ) -> None:
         self._receive = receive
         self.send = send
-        self._now = now
+        self.now = now
         self._stream_headers = stream_headers
         self._silence = silence
-        self._last = now()
+        self._patience = patience
+        self.last = now()  # when something was sent; whoever sends past `write` sets it
         self.started = False
         self.gone = False
-        task = asyncio.current_task()
+        task = asyncio.current_task(patience.loop)
         assert task is not None
         self._task = task
         self._waiter: asyncio.Task[None] | None = None
-        self._loop = asyncio.get_running_loop()
-        self._timer: asyncio.TimerHandle | None = None
-        if stream_headers is None:
-            self._timer = self._loop.call_later(PATIENCE, self._watch)
+        if stream_headers is not None and silence < patience.seconds:
+            self.late()
         else:
-            self._watch()
+            patience.join(self)
 
     def end(self) -> None:
         """Nobody waits any more. Letting go of both leaves no cycle for the collector to find."""
-        if self._timer is not None:
-            self._timer.cancel()
+        self._patience.leave(self)
         if self._waiter is not None:
             self._waiter.cancel()
-        self._timer = self._waiter = None
+            self._waiter = None
 
-    def _watch(self) -> None:
+    def late(self) -> None:
+        """The answer takes its time: from now on somebody waits for the client to leave."""
         watch = self._leaving() if self._stream_headers is None else self._leaving_or_silent()
-        self._waiter = self._loop.create_task(watch)
+        self._waiter = self._patience.loop.create_task(watch)
 
     def left(self) -> bool:
         """After a CancelledError: was it the client who left?"""
@@ -87,12 +87,14 @@ class Exchange:
             self.started = True
             await self.send({"type": "http.response.start", "status": status, "headers": headers})
 
-    def sent(self) -> None:
-        """Something was sent past `write`: the silence begins anew."""
-        self._last = self._now()
+    async def whole(self, headers: Headers, body: bytes) -> None:
+        """An answer that is complete."""
+        self.started = True
+        await self.send({"type": "http.response.start", "status": 200, "headers": headers})
+        await self.send({"type": "http.response.body", "body": body, "more_body": False})
 
     async def write(self, data: bytes, more: bool = True) -> None:
-        self._last = self._now()
+        self.last = self.now()
         await self.send({"type": "http.response.body", "body": data, "more_body": more})
 
     async def _leaving(self) -> None:
@@ -103,7 +105,7 @@ class Exchange:
 
     async def _leaving_or_silent(self) -> None:
         while True:
-            quiet = self._last + self._silence - self._now()
+            quiet = self.last + self._silence - self.now()
             if quiet <= 0:
                 await self._comment()
                 continue

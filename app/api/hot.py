@@ -12,11 +12,11 @@ from collections.abc import Callable
 from typing import Any
 
 from app.api import errors, incoming, outgoing
-from app.api.exchange import Exchange
+from app.api.exchange import MOMENT, Exchange
 from app.api.live import Live, Site
 from app.core.types import Api, Caller
 from app.errors import GatewayError, InvalidRequest, OurFault
-from app.gateway import Delivery, Story
+from app.gateway import Delivery, Patience, Story
 
 SILENCE = 10.0  # seconds; proxies and SDKs give up on a silent stream after 60 or so
 
@@ -31,6 +31,7 @@ class HotEndpoint:
         self._silence = silence
         self._api: Api = api
         self._on_bug = on_bug
+        self._patience = Patience(MOMENT)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         site = self._site
@@ -64,16 +65,17 @@ class HotEndpoint:
     async def _respond(self, live: Live, story: Story, receive: Any, send: Any) -> None:
         assert story.request is not None
         stream_headers = (lambda: outgoing.STREAM + outgoing.decision(story)) if story.request.stream else None
-        exchange = Exchange(receive, send, self._site.now, stream_headers, self._silence)
+        exchange = Exchange(receive, send, self._site.now, stream_headers, self._silence, self._patience)
         try:
-            await self._answer(live, story, exchange)
+            delivery = await live.gateway.open(story)
+            await (_whole if stream_headers is None else _stream)(delivery, exchange)
         except asyncio.CancelledError:
             if not exchange.left():
                 raise
         except Exception as error:
-            bug = self._known(story.caller.request_id, error)
-            story.fail(bug)
-            await _give_up(exchange, story, bug)
+            known = self._known(story.caller.request_id, error)
+            story.fail(known)  # changes nothing where the gateway has done so
+            await _give_up(exchange, story, known)
         finally:
             exchange.end()
 
@@ -83,17 +85,6 @@ class HotEndpoint:
             return error
         self._on_bug(request_id, error)
         return errors.unforeseen()
-
-    async def _answer(self, live: Live, story: Story, exchange: Exchange) -> None:
-        try:
-            delivery = await live.gateway.open(story)
-        except GatewayError as error:
-            return await _give_up(exchange, story, error)
-        assert story.request is not None
-        if story.request.stream:
-            await _stream(delivery, exchange)
-        else:
-            await _whole(delivery, exchange)
 
 
 async def _whole(delivery: Delivery, exchange: Exchange) -> None:
@@ -106,8 +97,7 @@ async def _whole(delivery: Delivery, exchange: Exchange) -> None:
         *outgoing.cost(story),
     ]
     try:
-        await exchange.start(200, headers)
-        await exchange.write(body, more=False)
+        await exchange.whole(headers, body)
     except asyncio.CancelledError:
         delivery.close(cancelled=True)
         raise
@@ -117,9 +107,9 @@ async def _whole(delivery: Delivery, exchange: Exchange) -> None:
 async def _stream(delivery: Delivery, exchange: Exchange) -> None:
     try:
         await exchange.start(200, outgoing.STREAM + outgoing.decision(delivery.story))
-        read, send, sent = delivery.read, exchange.send, exchange.sent
-        while (piece := await read()) is not None:
-            sent()
+        read, send, now = delivery.read, exchange.send, exchange.now
+        while (piece := await read()) is not None:  # each layer and call in here is paid for by every piece
+            exchange.last = now()
             await send({"type": "http.response.body", "body": piece, "more_body": True})
         await exchange.write(b"", more=False)
     except GatewayError as error:

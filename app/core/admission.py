@@ -32,9 +32,15 @@ class Lane(Generic[T]):
         self.waiting: OrderedDict[T, None] = OrderedDict()
         self._mean = 1.0
 
-    def enter(self, ticket: T) -> Entry:
+    def take(self) -> bool:
+        """Hold a slot if that takes no waiting."""
         if self.inflight < self.slots and not self.waiting:
             self.inflight += 1
+            return True
+        return False
+
+    def enter(self, ticket: T) -> Entry:
+        if self.take():
             return Entry.GRANTED
         if len(self.waiting) >= self.queue:
             return Entry.FULL

@@ -6,8 +6,9 @@ performs the attempts that the cascade yields, `Delivery` carries the answer and
 
 from app.gateway.delivery import Delivery
 from app.gateway.driver import Gateway, Routing
+from app.gateway.patience import Patience
 from app.gateway.post import Post
 from app.gateway.slots import Slots
 from app.gateway.story import Story
 
-__all__ = ["Delivery", "Gateway", "Post", "Routing", "Slots", "Story"]
+__all__ = ["Delivery", "Gateway", "Patience", "Post", "Routing", "Slots", "Story"]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from app.core.meter import Use
 from app.core.prices import charge
 from app.core.types import CostKind, Receipt, Usage
-from app.errors import GatewayError
+from app.errors import GatewayError, UpstreamFault
 from app.gateway.post import Post
 from app.gateway.slots import release
 from app.gateway.story import Story
@@ -36,6 +36,15 @@ class Leg:
         if post.meter is not None:
             self._use = Use(story.caller.request_id, self.number, post.backend.spec.name, post.tier)
             post.meter.enter(self._use, story.utc())
+
+    async def more_time(self) -> float:
+        """Seconds on top if the backend is loading its model right now, else 0."""
+        backend = self.post.backend
+        try:
+            async with asyncio.timeout(backend.spec.timeouts.connect):
+                return backend.spec.timeouts.load if await backend.warming() else 0.0
+        except (TimeoutError, UpstreamFault):
+            return 0.0
 
     def end(self, outcome: str, now: float, *, left: bool = False) -> None:
         """`left`: it was we who went away, while the backend was at work."""

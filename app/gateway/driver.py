@@ -10,7 +10,7 @@ Before the first usable event a failure goes back into the cascade; after it not
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -33,10 +33,11 @@ from app.errors import (
 )
 from app.gateway.books import Books
 from app.gateway.delivery import Delivery, Leg
+from app.gateway.patience import Patience
 from app.gateway.post import Post
 from app.gateway.slots import acquire
 from app.gateway.story import Story
-from app.gateway.watch import Watch
+from app.gateway.watch import LOOK, Watch
 from app.ports import Observer, Router
 
 RATE_STEPS = 20  # a learned token rate is used in steps of a twentieth: each step makes a new view
@@ -79,6 +80,7 @@ class Gateway:
         self._books = books or Books()
         self._sessions = LocalSessions() if sessions is None else sessions
         self._routed = tuple(post for post in self.posts.values() if post.tier in routing.tiers)
+        self._patience = Patience(LOOK)
         self._view: tuple[list[Facts], list[int], View] | None = None
 
     def all_posts(self) -> list[Post]:
@@ -198,20 +200,20 @@ class Gateway:
     async def open(self, story: Story) -> Delivery:
         """Try the steps of the plan until one answers. Raises a settled GatewayError if none does."""
         assert story.plan is not None
-        task = asyncio.current_task()
+        task = asyncio.current_task(self._patience.loop)
         assert task is not None
-        watch = Watch(asyncio.get_running_loop(), task)
+        watch = Watch(self._patience, task)
         faults: list[GatewayError] = []
         try:
-            with contextlib.closing(cascade(story.plan)) as flow:
-                attempt = next(flow)
-                while True:
-                    outcome, delivery = await self._attempt(attempt, story, watch, faults)
-                    try:
-                        attempt = flow.send(outcome)
-                    except StopIteration as stop:
-                        verdict = stop.value
-                        break
+            flow = cascade(story.plan)
+            attempt = next(flow)
+            while True:
+                outcome, delivery = await self._attempt(attempt, story, watch, faults)
+                try:
+                    attempt = flow.send(outcome)
+                except StopIteration as stop:
+                    verdict = stop.value
+                    break
             story.trail = verdict.trail
             if isinstance(verdict, Served) and delivery is not None:
                 return delivery
@@ -236,9 +238,11 @@ class Gateway:
         post = self._post(attempt, story.request)
         story.attempt = attempt
         began = self._now()
+        deadline = story.caller.deadline
         try:
-            await _admit(post, story, began)
-            leg = Leg(post, story, watch, self._now() - began, self._now())
+            await acquire(post.lane, post.backend.spec.capacity, None if deadline is None else deadline - began)
+            started = self._now()
+            leg = Leg(post, story, watch, started - began, started)
             return Answered(), await self._send(leg, story, watch)
         except (UpstreamFault, Saturated) as fault:
             faults.append(fault)
@@ -254,7 +258,7 @@ class Gateway:
     async def _send(self, leg: Leg, story: Story, watch: Watch) -> Delivery:
         backend = leg.post.backend
         assert story.request is not None
-        self._start_clock(leg, story, watch)
+        _start_clock(leg, story, watch)
         try:
             leg.reply = reply = await backend.send(story.request, story.caller.request_id)
             first = await reply.read()
@@ -278,38 +282,26 @@ class Gateway:
         story.model = reply.model or backend.spec.model
         return Delivery(leg, first, self._now)
 
-    def _start_clock(self, leg: Leg, story: Story, watch: Watch) -> None:
-        spec, facts = leg.post.backend.spec, leg.post.backend.facts
-        limits = spec.timeouts
-        warm = facts.state not in ("loading", "asleep")
-        deadline = story.caller.deadline
-        client_left = float("inf") if deadline is None else deadline - leg.started
 
-        async def ask() -> float:
-            try:
-                async with asyncio.timeout(limits.connect):
-                    return limits.load if await leg.post.backend.warming() else 0.0
-            except (TimeoutError, UpstreamFault):
-                return 0.0
-
-        watch.begin(
-            "a first token",
-            limits.first_token + (0.0 if warm else limits.load),
-            min(limits.total, client_left),
-            deadline=client_left < limits.total,
-            ask=ask if warm else None,
-        )
+def _start_clock(leg: Leg, story: Story, watch: Watch) -> None:
+    backend = leg.post.backend
+    limits = backend.spec.timeouts
+    warm = backend.facts.state not in ("loading", "asleep")
+    deadline = story.caller.deadline
+    client_left = math.inf if deadline is None else deadline - leg.started
+    watch.begin(
+        "a first token",
+        limits.first_token + (0.0 if warm else limits.load),
+        min(limits.total, client_left),
+        deadline=client_left < limits.total,
+        ask=leg.more_time if warm else None,
+    )
 
 
 def _keep_local(story: Story) -> None:
     """From here on, whatever becomes of it: a request that is refused next must not be taken for a free one."""
     if not story.caller.local_only:
         story.caller = replace(story.caller, local_only=True)
-
-
-async def _admit(post: Post, story: Story, now: float) -> None:
-    deadline = story.caller.deadline
-    await acquire(post.lane, post.backend.spec.capacity, None if deadline is None else deadline - now)
 
 
 def _known(error: Exception) -> GatewayError:

@@ -41,11 +41,10 @@ async def acquire(lane: SlotLane, capacity: Capacity, limit: float | None) -> No
     """
     if limit is not None and limit <= 0:
         raise _too_late()
-    ticket: Ticket = asyncio.get_running_loop().create_future()
-    entry = lane.enter(ticket)
-    if entry is Entry.GRANTED:
+    if lane.take():
         return
-    if entry is Entry.FULL:
+    ticket: Ticket = asyncio.get_running_loop().create_future()
+    if lane.enter(ticket) is Entry.FULL:
         raise _saturated(lane, "its queue is full")
     wait = capacity.max_wait if limit is None else min(capacity.max_wait, limit)
     try:

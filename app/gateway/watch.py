@@ -1,7 +1,8 @@
 """The clock over one request: cancels its task when a backend keeps it waiting too long.
 
-A stream has thousands of waits and almost none is too long, so the timer is lazy: each wait only notes until
-when it may last, and a timer that fires early re-arms itself.
+A stream has thousands of waits and almost none is too long, so nothing is armed for one: each wait only notes until
+when it may last. While that is far away, a look now and then is enough (`Patience`); only what is due before the next
+look gets a timer of its own.
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from app.errors import DeadlineExceeded, GatewayError, UpstreamTimeout
+from app.gateway.patience import Patience
+
+LOOK = 0.2  # seconds between two looks
 
 
 class Watch:
@@ -22,15 +26,18 @@ class Watch:
         "_end",
         "_expired",
         "_handle",
+        "_in_doubt",
         "_loop",
+        "_patience",
         "_task",
         "_until",
         "_what",
     )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[object]) -> None:
-        self._loop = loop
+    def __init__(self, patience: Patience, task: asyncio.Task[object]) -> None:
+        self._loop = patience.loop
         self._task = task
+        self._patience = patience
         self._handle: asyncio.TimerHandle | None = None
         self._until: float | None = None  # None: nobody waits for a backend now
         self._end = 0.0
@@ -38,6 +45,7 @@ class Watch:
         self._expired: GatewayError | None = None
         self._ask: Callable[[], Awaitable[float]] | None = None
         self._asking: asyncio.Task[None] | None = None
+        self._in_doubt = False  # it was asked and has not answered
         self._what = ""
 
     def begin(
@@ -57,16 +65,18 @@ class Watch:
         now = self._loop.time()
         self._what, self._end, self._deadline, self._ask = what, now + left, deadline, ask
         self._until = now + min(limit, left)
-        self._arm(self._until)
+        self._arm(self._until, now)
 
     def follow(self, what: str, limit: float) -> None:
         """The next phase under the same end, nobody waiting yet."""
+        now = self._loop.time()
         self._what, self._ask, self._until = what, None, None
-        self._arm(min(self._loop.time() + limit, self._end))
+        self._arm(min(now + limit, self._end), now)
 
     def again(self, limit: float) -> None:
         """The same phase waits anew."""
-        self._until = min(self._loop.time() + limit, self._end)
+        until = self._loop.time() + limit
+        self._until = until if until < self._end else self._end
 
     def rest(self) -> None:
         """Nobody waits for a backend: a slow client is not a slow backend."""
@@ -74,6 +84,7 @@ class Watch:
 
     def stop(self) -> None:
         """The request is over. Letting go of everything leaves no cycle for the collector to find."""
+        self._patience.leave(self)
         if self._handle is not None:
             self._handle.cancel()
         if self._asking is not None:
@@ -87,31 +98,43 @@ class Watch:
             return expired
         return None
 
-    def _arm(self, when: float) -> None:
+    def _arm(self, when: float, now: float) -> None:
+        """Look again at `when`, or before that."""
         if self._handle is not None:
             self._handle.cancel()
-        self._handle = self._loop.call_at(when, self._fire)
+            self._handle = None
+        if when - now > self._patience.seconds:
+            self._patience.join(self)
+        else:
+            self._patience.leave(self)
+            self._handle = self._loop.call_at(when, self.late)
 
-    def _fire(self) -> None:
+    def late(self) -> None:
+        """A look: is it too late?"""
         now = self._loop.time()
         if self._until is None:
-            self._arm(now + 1.0)
+            self._arm(now + 1.0, now)
         elif now < self._until:
-            self._arm(self._until)
+            self._arm(self._until, now)
         elif self._ask is not None and now < self._end:
             ask, self._ask = self._ask, None
-            self._arm(self._end)  # the end does not wait for the answer
+            self._in_doubt = True
+            self._arm(self._end, now)
             self._asking = self._loop.create_task(self._extend(ask, self._until))
+        elif self._in_doubt and now < self._end:  # the end does not wait for the answer
+            self._arm(self._end, now)
         else:
             self._expire()
 
     async def _extend(self, ask: Callable[[], Awaitable[float]], until: float) -> None:
         more = await ask()
+        self._in_doubt = False
+        now = self._loop.time()
         if self._until is not until:
-            self._arm(self._until or self._loop.time() + 1.0)  # it moved on while we asked
+            self._arm(self._until or now + 1.0, now)  # it moved on while we asked
         elif more > 0:
-            self._until = min(self._loop.time() + more, self._end)
-            self._arm(self._until)
+            self._until = min(now + more, self._end)
+            self._arm(self._until, now)
         else:
             self._expire()
 

@@ -15,6 +15,7 @@ from app.api.exchange import COMMENT, Exchange
 from app.api.hot import HotEndpoint
 from app.core.types import Capacity, Timeouts
 from app.errors import UpstreamMalformed, UpstreamUnavailable
+from app.gateway import Patience
 from tests.fakes import ANSWER, EVENTS, HANG, FakeBackend, Play, Rig, two_tiers
 from tests.serving import PATIENCE, Raw, connected, post, serving
 
@@ -126,10 +127,12 @@ async def test_who_cancelled(stopped: bool, left: bool) -> None:
     """A client that leaves is told from a server that stops, even in the same moment."""
 
     async def receive() -> dict[str, str]:
+        if stopped:
+            task.cancel()
         return {"type": "http.disconnect"}
 
     async def handler() -> bool:
-        exchange = Exchange(receive, None, lambda: 0.0, None, SILENCE)
+        exchange = Exchange(receive, None, lambda: 0.0, None, SILENCE, Patience(0.0))
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
@@ -137,11 +140,7 @@ async def test_who_cancelled(stopped: bool, left: bool) -> None:
         raise AssertionError("nobody left")
 
     task = asyncio.create_task(handler())
-    await asyncio.sleep(0)  # it waits
-    await asyncio.sleep(0)  # its client has left
-    if stopped:
-        task.cancel()
-    assert await task is left
+    assert await asyncio.wait_for(task, PATIENCE) is left
 
 
 async def test_stays_connected() -> None:
