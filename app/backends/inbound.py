@@ -130,6 +130,7 @@ class Stream(Shaping):
         "_keep_usage",
         "_like",
         "_mould",
+        "_ready",
         "_tools",
         "_usage_event",
         "done",
@@ -152,18 +153,22 @@ class Stream(Shaping):
         self._usage_event: bytes | None = None
         self._fault: UpstreamFault | None = None
         self._mould: Mould | None = None
+        self._ready: Mould | None = None  # the mould, while the decoder is between two events
         self._casts = 0 if request.api == "chat" and forced is None else CASTS
         self.done = False  # its own [DONE] was seen: nothing more will come, whether it closes or not
 
     def feed(self, data: bytes) -> bytes:
         """Events ready for the client, maybe none. Raises UpstreamFault, after what came before it was given."""
-        mould = self._mould
-        if mould is not None and self._decoder.idle and mould.fits(data):
+        mould = self._ready
+        if mould is not None and mould.fits(data):
             self.chars += len(data) - mould.size
             return data if mould.ours is None else mould.ours + data[len(mould.prefix) :]
         if self._fault is not None:
             raise self._fault
-        return self._take(self._decoder.feed(data))
+        self._ready = None
+        out = self._take(self._decoder.feed(data))
+        self._ready = self._mould if self._decoder.idle else None
+        return out
 
     def finish(self) -> bytes:
         """The upstream ended. The last events and [DONE]. Raises UpstreamFault if the answer is not complete."""
@@ -215,8 +220,9 @@ class Stream(Shaping):
             some, other = self._choice(choice)
             useful, changed = useful or some, changed or other
         event = encode(_dumps(chunk) if changed else payload)
+        first = not self._given
         self._give(event, useful, out)
-        if self._casts < CASTS and self._given and _is_text(chunk):
+        if not first and self._casts < CASTS and _is_text(chunk):  # the first has to leave as soon as it can
             self._casts += 1
             self._mould = Mould.cast(encode(payload), event)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import orjson
 
 from app.backends import faults
-from app.backends.http_client import HttpClient, HttpReply
+from app.backends.http_client import LIBRARY_FAULTS, HttpClient, HttpReply
 from app.backends.inbound import Stream, Whole
 from app.backends.outbound import forced_function, outbound, thinking_fields
 from app.backends.quirks import Quirks
@@ -130,8 +130,14 @@ class HttpAnswer:
         if isinstance(shape, Whole):
             self._ended = True
             return shape.shape(await self._reply.read())
+        reply = self._reply
         while not self._over:
-            data = await self._reply.chunk()
+            try:
+                data = await reply.wait()  # this is `chunk`, spelled out
+            except LIBRARY_FAULTS as error:
+                raise reply.broken(error) from None
+            if not data:
+                reply.end()
             out = shape.feed(data) if data else b""
             self._over = not data or shape.done
             if out:

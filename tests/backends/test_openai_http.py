@@ -39,7 +39,7 @@ STALL = b"(nothing, for ever)"
 class FakeReply:
     def __init__(self, status: int, pieces: tuple[bytes | UpstreamFault, ...], headers: Mapping[str, str]) -> None:
         self.status = status
-        self.closed = False
+        self.closed = self.ended = False
         self._pieces = list(pieces)
         self._headers = headers
 
@@ -60,6 +60,11 @@ class FakeReply:
         if piece is STALL:
             await asyncio.Event().wait()
         return piece
+
+    wait = chunk
+
+    def end(self) -> None:
+        self.ended = True
 
     def close(self) -> None:
         self.closed = True
