@@ -27,9 +27,9 @@ _BACKLOG = 1024 * 1024  # bytes kept for a reader that pauses
 class JsonLog:
     """An `app.ports.Observer`. `stream` is unbuffered and binary; `now` gives seconds since the epoch.
 
-    `later` calls what it is given a moment later: lines of requests then go out together, as two system calls each
-    would be a measurable part of a request; without it each goes out at once, as those of events always do.
-    `dropped` counts the lines that were lost.
+    `later` calls what it is given a moment later: lines of requests are then made and go out together, as nobody's
+    next token should wait for them, and two system calls each would be a measurable part of a request. Without it each
+    goes out at once, as those of events always do. `dropped` counts the lines that were lost.
     """
 
     def __init__(
@@ -38,6 +38,7 @@ class JsonLog:
         self.dropped = 0
         self._later = later
         self._due = False  # somebody will call `flush`
+        self._settled: list[tuple[float, Record]] = []  # when, and what: lines to be made
         self._stream = stream
         self._now = now
         self._backlog = bytearray()  # lines, the first perhaps in part, that nobody took yet
@@ -45,10 +46,18 @@ class JsonLog:
         self._second = (-1, "")  # the last whole second and its words
 
     def on_settled(self, record: Record) -> None:
+        self._settled.append((self._now(), record))
+        if self._later is None:
+            self.flush()
+        elif not self._due:
+            self._due = True
+            self._later(self.flush)
+
+    def _line(self, at: float, record: Record) -> None:
         tokens, cost = _totals(record.receipts)
         self._write(
             {
-                "ts": self._timestamp(),
+                "ts": self._timestamp(at),
                 "event": "request",
                 "request_id": record.request_id[:_NAME],
                 "api": record.api,
@@ -90,12 +99,13 @@ class JsonLog:
 
     def event(self, name: str, **fields: Any) -> None:
         """A line about the process itself: a reload, a backend's change of state, the drain."""
-        self._write({"ts": self._timestamp(), "event": name, **fields})
+        at = self._now()
+        self._catch_up()  # lines stand in the order of what they tell
+        self._write({"ts": self._timestamp(at), "event": name, **fields})
         self.flush()
 
-    def _timestamp(self) -> str:
+    def _timestamp(self, now: float) -> str:
         """RFC 3339 in UTC with milliseconds; the words of a second are made once."""
-        now = self._now()
         second = int(now)
         if second != self._second[0]:
             words = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
@@ -105,6 +115,7 @@ class JsonLog:
     def flush(self) -> None:
         """Hand on what is taken without waiting; the rest stays for the next line."""
         self._due = False
+        self._catch_up()
         try:
             while self._backlog and self._ready():
                 taken = self._stream.write(self._backlog[:_PIECE])
@@ -117,6 +128,11 @@ class JsonLog:
             self.dropped += self._backlog.count(b"\n")
             self._backlog.clear()
 
+    def _catch_up(self) -> None:
+        settled, self._settled = self._settled, []
+        for at, record in settled:
+            self._line(at, record)
+
     def _write(self, line: dict[str, Any]) -> None:
         try:
             data = orjson.dumps(line, str, orjson.OPT_APPEND_NEWLINE)
@@ -127,11 +143,6 @@ class JsonLog:
             self.dropped += 1
         else:
             self._backlog += data
-        if self._later is None:
-            self.flush()
-        elif not self._due:
-            self._due = True
-            self._later(self.flush)
 
 
 def _readiness(stream: IO[bytes]) -> Callable[[], object]:
