@@ -98,7 +98,7 @@ class Listener(HttpToolsProtocol):
         super().connection_made(transport)
         self._running: Any = None  # the request that is being answered: with pipelining `cycle` is the last one read
         self._deaf = False
-        self._head = 0  # bytes of a head that came before this read
+        self._head = 0  # bytes that came without a body since the first read of a head
         self._begun: object = None  # the scope whose head was incomplete at the last read
         self._due: float | None = self.loop.time()  # since when the client has to send something
         self._unread: tuple[float, int] | None = None  # since when it takes nothing, and how much waits for it
@@ -114,15 +114,23 @@ class Listener(HttpToolsProtocol):
         if self._deaf:
             return
         self._unset_keepalive_if_required()
+        before = self.cycle
+        had = 0 if before is None else len(before.body)
         try:
             self._feed(data)
         except httptools.HttpParserError:
             return self._refuse("This is not valid HTTP.", 400)
         cycle = self.cycle
-        if cycle is not None and cycle.scope is self.scope:
-            self._due = self._awaited() if cycle.more_body else None
-        else:
+        if cycle is None or cycle.scope is not self.scope:
             self._within_head(len(data))
+        elif cycle.more_body:
+            self._due = self._awaited()
+            if cycle is before and len(cycle.body) == had and not cycle.response_complete:
+                self._count(len(data))  # the frame of a body is none: a trailer, say
+            else:
+                self._head = 0
+        else:
+            self._due = None
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -145,7 +153,10 @@ class Listener(HttpToolsProtocol):
     def _within_head(self, size: int) -> None:
         if self._begun is not self.scope:
             self._begun, self._head, self._due = self.scope, 0, self._awaited()
-            return
+        else:
+            self._count(size)
+
+    def _count(self, size: int) -> None:
         self._head += size
         if self._head > MAX_HEAD:
             self._refuse(f"The head of the request is larger than {MAX_HEAD} bytes.", 431)

@@ -247,7 +247,7 @@ async def test_giants_are_refused(home: House, name: str) -> None:
     """Without being kept in memory until they end."""
     before = home.gateway.rss_mb()
     answer = await asked(home, GIANTS[name])
-    assert answer.status in ((200, 400, 431) if name == "a trailer" else (400, 431))
+    assert answer.status in (400, 431)
     assert home.gateway.rss_mb() < before + 15
     await works(home)
 

@@ -118,6 +118,22 @@ async def test_a_head_has_its_limit(line: bytes) -> None:
         assert (await client.head()).startswith(b"HTTP/1.1 200 ")
 
 
+async def test_a_trailer_has_the_same_limit() -> None:
+    """It may come without end; chunks that are small, and their sizes apart from them, may not be taken for one."""
+    start = HEAD + b"transfer-encoding: chunked\r\n\r\n"
+    async with serving(echo) as port, connected(port) as client:
+        await client.send(start + b"1\r\nx\r\n0\r\nx-long: " + b"a" * 9 * MAX_HEAD + b"\r\n\r\n")
+        assert (await client.head()).startswith(b"HTTP/1.1 431 ")
+    async with serving(echo) as port, connected(port) as client:
+        await client.send(start)
+        for _ in range(100):
+            for piece in (b"0" * 1000 + b"1\r\n", b"x", b"\r\n"):
+                await client.send(piece)
+                await asyncio.sleep(0)
+        await client.send(b"0\r\n\r\n")
+        assert (await client.until(b"x" * 100)).startswith(b"HTTP/1.1 200")
+
+
 @pytest.mark.parametrize("offer", OFFERS.values(), ids=OFFERS.keys())
 @pytest.mark.parametrize("cut", [0, 40, -1], ids=["at once", "in the head", "in the body"])
 async def test_an_offer_of_another_protocol_loses_nothing(offer: str, cut: int) -> None:
