@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from threadpoolctl import threadpool_limits
+
 from app.errors import ConfigError
 from router_models import artifact, card
 from router_models.data import Row, read_everyday
@@ -41,7 +43,8 @@ def train_router(
             f"without everyday requests the train part needs both kinds of labels, and {FOLDS} requests at least that "
             "are no near-duplicates of each other."
         )
-    result = fit([*rows, *(read_everyday() if everyday else [])], tell)
+    with threadpool_limits(1):  # trees this small only wait for each other's threads, for minutes on a busy machine
+        result = fit([*rows, *(read_everyday() if everyday else [])], tell)
     facts = card.make(result, day, outside)
     artifact.write(out, result.model, facts, card.page(facts))
     return facts

@@ -45,7 +45,7 @@ TABLE = {
     "cli": Room(
         EVERYTHING | {"cli", "router_models"}, frozenset({"typer", "rich", "uvicorn", "orjson", "httpx", "yaml"})
     ),
-    "router_models": room("routers core errors", "numpy sklearn scipy matplotlib datasketch yaml"),
+    "router_models": room("routers core errors", "numpy sklearn scipy matplotlib datasketch threadpoolctl yaml"),
 }
 ONE_FILE_A_ROOM = frozenset({"sqlite3", "aiohttp", "yarl", "httpx", "prometheus_client", "yaml", "uvicorn"})
 # The files of core that compute with numpy.
