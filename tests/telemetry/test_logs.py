@@ -291,3 +291,13 @@ def test_lines_of_requests_go_out_together() -> None:
     log.on_settled(a_record())
     log.event("draining")
     assert (len(asked), out.getvalue().count(b"\n")) == (1, 4)
+
+
+def test_a_line_tells_when_its_request_ended() -> None:
+    """Not when it was made, and no event that came after it stands before it."""
+    out, now = io.BytesIO(), iter([NOON, NOON + 1])
+    log = JsonLog(out, lambda: next(now), lambda _: None)
+    log.on_settled(a_record())
+    log.event("draining")
+    told = [(line["event"], line["ts"][17:19]) for line in map(orjson.loads, out.getvalue().splitlines())]
+    assert told == [("request", "00"), ("draining", "01")]
