@@ -17,7 +17,7 @@ import numpy as np
 import yaml
 
 from app.errors import ConfigError
-from router_models.metrics import Floats, drawn, interval, recovered
+from router_models.metrics import Floats, at, drawn, interval, recovered
 
 ROUNDS = 500
 BINS = 20
@@ -56,8 +56,8 @@ def calibrate(scores: Floats, wanted: float, gain: Floats | None = None) -> Cali
     low, high = interval(shares).values()
     pgr = spread = None
     if gain is not None and gain.sum() > 0:
-        pgr = float(np.interp(above.mean(), *recovered(scores, gain)))
-        values = [np.interp(above.mean(), *recovered(scores[draw], gain[draw])) for draw in draws]
+        pgr = at(*recovered(scores, gain), float(above.mean()))
+        values = [at(*recovered(scores[draw], gain[draw]), float(above.mean())) for draw in draws]
         spread = tuple(interval(np.array(values)).values())
     counts = np.bincount(np.minimum((scores * BINS).astype(int), BINS - 1), minlength=BINS)
     return Calibration(

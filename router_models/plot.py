@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from app.errors import ConfigError
 from router_models.evaluate import Rows, beside_baselines
-from router_models.metrics import Floats, drawn, recovered
+from router_models.metrics import Floats, at, drawn, recovered
 
 SHARE = 0.05
 GRID = np.linspace(0.0, 1.0, 201)
@@ -35,7 +35,7 @@ def draw(path: Path, name: str, routers: Mapping[str, Floats], rows: Rows) -> No
         for other, scores in everyone.items():
             _line(axes, other, other == name, scores[pooled], gain)
         _point(axes, everyone[name][pooled], gain)
-        top = max(np.interp(limit, *recovered(gain, gain)) * 1.02, 0.1)
+        top = max(at(*recovered(gain, gain), limit) * 1.02, 0.1)
         axes.set(xlim=(0, limit), ylim=(0, top), xlabel="share of requests sent to the large model")
         axes.grid(alpha=0.3)
     left, right = figure.axes
@@ -62,6 +62,6 @@ def _line(axes: Axes, name: str, ours: bool, scores: Floats, gain: Floats) -> No
 
 def _point(axes: Axes, scores: Floats, gain: Floats) -> None:
     """What `llm_share: 0.05` buys."""
-    value = float(np.interp(SHARE, *recovered(scores, gain)))
+    value = at(*recovered(scores, gain), SHARE)
     axes.plot([SHARE], [value], "o", color="tab:blue")
     axes.annotate(f"5 %: PGR {value:.3f}", (SHARE, value), xytext=(8, 14), textcoords="offset points")

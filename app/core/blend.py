@@ -124,14 +124,6 @@ class Blend:
         told = sorted(zip(self._names, self._moved(parts).tolist(), strict=True), key=lambda part: -abs(part[1]))
         return [("baseline", float(self._usual[: len(self.heads)] @ parts.pull)), *told]
 
-    def told(self, body: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-        """Of one request: the value of each head, and how much it is like each task."""
-        parts = self.parts(features(body))
-        return {
-            "heads": dict(zip(self.heads, parts.linear.tolist(), strict=False)),
-            "gate": dict(zip(self.tasks, parts.gate.tolist(), strict=True)),
-        }
-
     def threshold(self, llm_share: float) -> float:
         """The score at or above which a share `llm_share` (0..1) of the reference traffic lies."""
         return float(np.interp(1.0 - llm_share, np.linspace(0.0, 1.0, QUANTILES), self.quantiles))

@@ -94,7 +94,8 @@ def test_the_gate_opens_for_the_task_a_request_is_like() -> None:
     model = plain(counter_weights=at("questions", 0, 0, weight, 0), task_bias=np.array([8.0, 4.0]))
     assert model.logit(ask("what")) == pytest.approx(6.0)
     assert model.logit(ask("what?")) == pytest.approx(0.75 * 8 + 0.25 * 4)
-    assert model.told(ask("what?"))["gate"] == pytest.approx({"exam": 0.75, "talk": 0.25})
+    gate = model.parts(features(ask("what?"))).gate.tolist()
+    assert dict(zip(model.tasks, gate, strict=True)) == pytest.approx({"exam": 0.75, "talk": 0.25})
 
 
 def test_a_shut_gate_silences_an_expert() -> None:
@@ -118,7 +119,8 @@ def test_words_are_whole_steps_over_the_root_of_their_number() -> None:
     assert model.logit(ask("prove it")) == pytest.approx(3 / sqrt(2))
     assert model.logit(ask("prove")) == pytest.approx(5.0)
     assert model.logit(ask("")) == 0.0
-    assert model.told(ask("prove"))["heads"] == {"gain": 5.0, "trouble": 0.0}
+    heads = model.parts(features(ask("prove"))).linear.tolist()[: len(model.heads)]
+    assert dict(zip(model.heads, heads, strict=True)) == {"gain": 5.0, "trouble": 0.0}
 
 
 def test_trees_ask_counters_and_are_heard_through_the_gate() -> None:
