@@ -10,7 +10,7 @@ PYTHON_CLIENTS := langchain llamaindex smolagents instructor pydantic-ai litellm
 NODE_CLIENTS := openai-node ai-sdk
 CLIENTS := $(addprefix .clients/,$(addsuffix /.done,$(PYTHON_CLIENTS) $(NODE_CLIENTS)))
 
-.PHONY: help demo test test-slow test-clients check fmt clean setup
+.PHONY: help demo test test-slow test-clients test-real check fmt clean setup
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -19,7 +19,7 @@ demo: .venv/.done ## run the gateway on scripted backends; ARGS="--once --json" 
 	@$(BIN)/smallfirst demo $(ARGS)
 
 test: .venv/.done .venv-openai2/.done ## all quick tests
-	@$(BIN)/python -m pytest -rfEs -m "not slow and not clients"
+	@$(BIN)/python -m pytest -rfEs -m "not slow and not clients and not real"
 
 test-slow: .venv/.done .venv-openai2/.done ## the long ones: soak of 50,000 requests
 	@$(BIN)/python -m pytest -m slow
@@ -27,12 +27,16 @@ test-slow: .venv/.done .venv-openai2/.done ## the long ones: soak of 50,000 requ
 test-clients: .venv/.done $(CLIENTS) ## real clients of other makers, each in an environment of its own
 	@$(BIN)/python -m pytest -rfEs -m clients tests/clients
 
+test-real: .venv/.done .real/.done ## llama.cpp's own server, which is built before the first time: six minutes
+	@.uv/bin/python tests/real/build.py
+	@$(BIN)/python -m pytest -rfEs -m real tests/real
+
 check: .venv/.done .venv-openai2/.done ## format, lint, types, lock, all tests (docs and config examples are among them)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(UV) lock --check --quiet
-	@$(BIN)/python -m pytest -rfEs -m "not clients"
+	@$(BIN)/python -m pytest -rfEs -m "not clients and not real"
 
 fmt: .venv/.done ## format and mend what can be mended
 	@$(BIN)/ruff check --fix .
@@ -41,7 +45,7 @@ fmt: .venv/.done ## format and mend what can be mended
 setup: .venv/.done .venv-openai2/.done ## only the environments
 
 clean: ## remove what make has made
-	@rm -rf .venv .venv-openai2 .clients .uv .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
+	@rm -rf .venv .venv-openai2 .clients .real .uv .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
 
 $(UV):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -60,6 +64,12 @@ $(UV):
 	@echo "setting up: .venv-openai2" >&2
 	@$(UV) venv --quiet --clear --python $(PYTHON) .venv-openai2 >&2
 	@$(UV) pip install --quiet --python .venv-openai2 -r $< >&2
+	@touch $@
+
+.real/.done: tests/real/requirements.txt | $(UV)
+	@echo "setting up: .real" >&2
+	@$(UV) venv --quiet --clear --python $(PYTHON) .real >&2
+	@$(UV) pip install --quiet --python .real -r $< >&2
 	@touch $@
 
 $(PYTHON_CLIENTS:%=.clients/%/.done): .clients/%/.done: tests/clients/%.txt | $(UV)
