@@ -35,9 +35,9 @@ class Quirks:
     `has`: capabilities, its own and the emulated. `rename`: request field -> its name there. `ignored`:
     fields it drops in silence, counted when a client sends one. `dropped`: fields it rejects or misreads.
     `accepted`: if set, any other field is rejected there. `formats`: how it spells response_format.
-    `tool_choice`: False if it ignores it. `usage`: whether it must be asked for usage on streams.
-    `own_ids`: its answer ids are empty or collide. `reasoning`: the name of the field in history, None if it
-    knows none. `off` and `low`: the fields that say so to it, empty if it has no words for it. `wary`: an effort
+    `tool_choice`: whether it knows only its words, or ignores it. `usage`: whether it must be asked for usage on
+    streams. `own_ids`: its answer ids are empty or collide. `reasoning`: the name of the field in history, None if
+    it knows none. `off` and `low`: the fields that say so to it, empty if it has no words for it. `wary`: an effort
     is an error there for a model that does not think; the effort "none" is not.
     """
 
@@ -50,7 +50,7 @@ class Quirks:
     text_parts: bool = True  # takes a list of text parts as one message
     stop: Literal["any", "list"] = "any"
     formats: Literal["openai", "value", "none"] = "openai"
-    tool_choice: bool = True
+    tool_choice: Literal["any", "words", "none"] = "any"
     usage: Literal["ask", "always"] = "ask"
     own_ids: bool = False
     reasoning: Literal["reasoning", "reasoning_content"] | None = "reasoning_content"
@@ -71,7 +71,7 @@ OLLAMA = Quirks(
         "web_search_options best_of echo top_k min_p chat_template_kwargs"
     ),
     text_parts=False,  # it makes one message of each part
-    tool_choice=False,
+    tool_choice="none",
     own_ids=True,  # chatcmpl-<0..998>
     reasoning="reasoning",
     off={"reasoning_effort": "none"},
@@ -83,6 +83,7 @@ VLLM = Quirks(reasoning="reasoning", off=NO_THINKING, low={"reasoning_effort": "
 
 LLAMA_CPP = Quirks(
     has=EVERYTHING - _capabilities("audio"),
+    tool_choice="words",  # an object, it reads as auto
     off={"reasoning_effort": "none"},
     low={"reasoning_effort": "low"},
 )
@@ -111,7 +112,7 @@ TRANSFORMERS = Quirks(
         "top_logprobs top_p user web_search_options generation_config chat_template_kwargs best_of echo suffix"
     ),
     formats="none",
-    tool_choice=False,
+    tool_choice="none",
     usage="always",
     off=NO_THINKING,
 )

@@ -211,8 +211,25 @@ def test_a_choice_that_cannot_be_emulated_is_counted(kind: str, tools: list[Json
 
 
 def test_tool_choice_passes_where_it_is_honoured() -> None:
-    """vLLM does it itself."""
+    """vLLM does it itself, and llama.cpp where it is a word."""
     assert sent("vllm", tools=[TOOL], tool_choice=NAMED)["tool_choice"] == NAMED
+    body = sent("llama-cpp", tools=[TOOL, OTHER], tool_choice="required")
+    assert (body["tools"], body["tool_choice"]) == ([TOOL, OTHER], "required")
+
+
+def test_a_named_tool_is_the_only_one_where_words_are_known_alone() -> None:
+    """llama.cpp reads an object as auto."""
+    body = sent("llama-cpp", tools=[OTHER, TOOL], tool_choice=NAMED, parallel_tool_calls=True)
+    assert (body["tools"], body["tool_choice"], body["parallel_tool_calls"]) == ([TOOL], "required", False)
+    request = ChatRequest("chat", {"messages": HELLO, "tools": [OTHER, TOOL], "tool_choice": NAMED})
+    assert forced_function(request, BY_KIND["llama-cpp"]) is None  # the call comes as one
+
+
+def test_another_object_is_counted_where_words_are_known_alone() -> None:
+    noted: list[str] = []
+    choice = {"type": "allowed_tools", "allowed_tools": {"mode": "auto"}}
+    assert sent("llama-cpp", noted=noted, tools=[TOOL], tool_choice=choice)["tools"] == [TOOL]
+    assert noted == ["tool_choice"]
 
 
 def test_what_is_ignored_is_counted() -> None:

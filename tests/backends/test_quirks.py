@@ -13,7 +13,7 @@ def test_claims_agree_with_each_other(kind: str) -> None:
     quirks = BY_KIND[kind]
     assert quirks.has <= EVERYTHING
     assert not quirks.ignored & quirks.dropped
-    if not quirks.tool_choice:
+    if quirks.tool_choice == "none":
         assert "tool_choice.required" not in quirks.has
         assert ("tool_choice.named" in quirks.has) == (quirks.formats != "none")
     if quirks.accepted is not None:

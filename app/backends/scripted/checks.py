@@ -66,6 +66,8 @@ def as_understood(body: Json, model: Model) -> Json:
     known = {name: value for name, value in body.items() if name not in _IGNORED.get(model.imitates, ())}
     if model.imitates == "ollama" and "messages" in body:
         known["messages"] = [one for message in body["messages"] for one in _split(message)]
+    if model.imitates == "llama-cpp" and isinstance(known.get("tool_choice"), dict):
+        del known["tool_choice"]  # of the type it expects there are only words
     return known
 
 
@@ -122,7 +124,7 @@ def overflow(tokens: int, body: Json, model: Model) -> Refusal | None:
         text = f"This model's maximum context length is {window} tokens. However, your prompt contains {tokens} input "
         return 400, error(kind, 400, text + "tokens. Please reduce the length of the input prompt.")
     if kind == "llama-cpp":
-        text = f"the request exceeds the available context size ({window} tokens), try increasing it"
+        text = f"request ({tokens} tokens) exceeds the available context size ({window} tokens), try increasing it"
         return 400, error(kind, 400, text, "exceed_context_size_error", n_prompt_tokens=tokens, n_ctx=window)
     if kind == "tgi":
         text = f"Input validation error: `inputs` tokens + `max_new_tokens` must be <= {window}. "
@@ -185,7 +187,7 @@ def _vllm(body: Json, model: Model, chat: bool) -> Refusal | None:
 def _llama(body: Json, model: Model, chat: bool) -> Refusal | None:
     text = None
     if (body.get("n") or 1) > model.slots:
-        text = "n must not be larger than the number of slots"
+        text = f"Field 'n': Value must be between 1 <= value <= {model.slots}, but got {body['n']}"
     if body.get("logprobs") and body.get("tools") and body.get("stream"):
         text = "logprobs is not supported with tools + stream"
     return (400, error("llama-cpp", 400, text)) if text else None

@@ -28,7 +28,7 @@ REFUSED: list[tuple[str, dict[str, Any], int, str]] = [
     ("vllm", {"stream_options": OPTIONS}, 400, "Stream options"),
     ("openai", {"stream_options": OPTIONS}, 400, "stream_options"),
     ("openai", {"top_k": 3}, 400, "Unrecognized request argument supplied: top_k"),
-    ("llama-cpp", {"n": 2}, 400, "slots"),
+    ("llama-cpp", {"n": 2}, 400, "between 1 <= value <= 1"),
     ("vllm", {"n": 2**63}, 400, "at most"),
     ("vllm", {"n": 0}, 400, "at least"),
     ("openai", {"n": 129}, 400, "from 1 to 128"),
@@ -78,6 +78,15 @@ async def test_what_ollama_ignores() -> None:
     assert first["choices"][0]["finish_reason"] == "stop"
     assert limited["usage"]["completion_tokens"] == 2
     assert limited["choices"][0]["finish_reason"] == "length"
+
+
+async def test_llama_cpp_knows_the_words_of_a_choice_only() -> None:
+    """A named function counts as auto there; a required call is made."""
+    named = {"type": "function", "function": WEATHER["function"]}
+    async with asking("llama-cpp") as (_, client):
+        for choice, finish in ((named, "stop"), ("required", "tool_calls")):
+            answer = await client.post(CHAT, json=chat(tools=[WEATHER], tool_choice=choice))
+            assert answer.json()["choices"][0]["finish_reason"] == finish
 
 
 async def test_ollama_makes_messages_of_parts() -> None:
