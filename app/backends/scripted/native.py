@@ -143,7 +143,9 @@ def _llama(scripted: Scripted, path: str, query: bytes) -> tuple[int, bytes, lis
         return 200, orjson.dumps(slots), None
     if path == "/props":
         settings = {"n_ctx": model.context_window}
-        return 200, orjson.dumps({"default_generation_settings": settings, "total_slots": model.slots}), None
+        modalities = {"vision": model.vision, "audio": False}
+        props = {"default_generation_settings": settings, "total_slots": model.slots, "modalities": modalities}
+        return 200, orjson.dumps(props), None
     return 200, b'{"status":"ok"}', None
 
 
