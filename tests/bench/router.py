@@ -7,10 +7,11 @@ seconds in all.
 
 from __future__ import annotations
 
+import argparse
 import random
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib.resources import files
 from typing import Any
@@ -26,6 +27,12 @@ WORDS = tuple(TEXT.split())
 HAN = (
     "请证明任意两个订单之间的距离不超过仓库半径并说明为什么这样安排可以减少等待时间设计一个方案分析合同条款今天天气很好"
 )
+
+
+def command(arguments: Sequence[str]) -> int:
+    argparse.ArgumentParser("python -m tests.bench router", description=__doc__).parse_args(arguments)
+    main()
+    return 0
 
 
 def main(calls: int = CALLS) -> None:

@@ -8,13 +8,21 @@ from tests.bench import router
 from tests.bench.__main__ import BENCHMARKS, main
 
 
-@pytest.mark.parametrize("arguments", [[], ["nothing"], ["router", "more"]])
+@pytest.mark.parametrize("arguments", [["nothing"], ["nothing", "--quick"]])
 def test_bad_usage_lists_the_names(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """Exit 2, and every benchmark with what it measures."""
     assert main(arguments) == 2
     told = capsys.readouterr().err
     assert all(f"  {name} " in told for name in BENCHMARKS)
     assert "How long one score takes" in told
+
+
+@pytest.mark.parametrize("arguments", [["router", "more"], ["gateway", "more"], ["--slow"]])
+def test_bad_options(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a benchmark that there is: its own usage, and exit 2 as well; without a name it is the gateway's."""
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    assert "usage: python -m tests.bench" in capsys.readouterr().err
 
 
 def test_the_table_of_the_router(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,51 @@
+"""Everything that RESULTS.md holds: each command, run here, with what it printed. Nothing is typed in by hand.
+
+    ROUTING_DATA=FOLDER python -m tests.bench results --litellm PROGRAM --portkey FOLDER > tests/bench/RESULTS.md
+
+Takes what `python -m tests.bench` takes.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+ABOUT = """# Results
+
+Written by `python -m tests.bench results`, which ran the commands below one after the other and put here what they
+printed. How it is measured, and how to do it yourself: [README](README.md)."""
+
+ABOUT_ROUTER = """What one score costs and how large the router is. Scaled: as on a core on which the fixed loop takes
+20 ms."""
+ROUTER = "python -m tests.bench router"
+
+ABOUT_MODEL = """How good the router is on the dev part of public data, whose folder `ROUTING_DATA` names. What the
+columns mean and where the data is had stands in [docs/router.md](../../docs/router.md#evaluate), more figures in its
+[card](../../router_models/default/README.md)."""
+MODEL = 'smallfirst evaluate --data "$ROUTING_DATA" --ships --split dev'
+
+
+def main(arguments: Sequence[str]) -> int:
+    if "ROUTING_DATA" not in os.environ:
+        print("set ROUTING_DATA to the folder of the public data: docs/router.md says where it is had", file=sys.stderr)
+        return 2
+    parts = [ABOUT, "## Gateway", printed(shlex.join(["python", "-m", "tests.bench", *arguments]))]
+    parts += ["## Router", ABOUT_ROUTER, block(ROUTER), "## Model", ABOUT_MODEL, block(MODEL)]
+    print("\n\n".join(parts))
+    return 0
+
+
+def printed(command: str) -> str:
+    """By a shell that finds this environment's programs first. Raises if the command fails."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    environ = {**os.environ, "PATH": path}
+    done = subprocess.run(["sh", "-c", command], env=environ, stdout=subprocess.PIPE, text=True, check=True)
+    return done.stdout.strip()
+
+
+def block(command: str) -> str:
+    return f"    {command}\n\n```\n{printed(command)}\n```"
