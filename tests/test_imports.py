@@ -48,6 +48,8 @@ TABLE = {
     "router_models": room("routers core errors", "numpy sklearn scipy matplotlib datasketch threadpoolctl yaml"),
 }
 ONE_FILE_A_ROOM = frozenset({"sqlite3", "aiohttp", "yarl", "httpx", "prometheus_client", "yaml", "uvicorn"})
+# Libraries of a program of its own, which the serving process runs and never imports.
+ONLY_IN = {"huggingface_hub": "app/backends/llama/fetch.py"}
 # The files of core that compute with numpy.
 SCORING = frozenset({"app/core/features.py", "app/core/blend.py", "app/core/forest.py"})
 CORE_STDLIB = frozenset(
@@ -93,6 +95,9 @@ def broken_rules(file: File) -> list[str]:
         elif head in ("app", "router_models"):
             if target not in (file.room, "__version__") and target not in allowed.app:
                 found.append(f"{file.path}: {name} is not for the room {file.room}")
+        elif head in ONLY_IN:
+            if file.path != ONLY_IN[head]:
+                found.append(f"{file.path}: {name} is for {ONLY_IN[head]} alone")
         elif head not in sys.stdlib_module_names and head not in allowed.outside:
             found.append(f"{file.path}: {name} is not for the room {file.room}")
     return found
@@ -137,7 +142,14 @@ def test_heavy_libraries_have_one_file_a_room() -> None:
     assert {key: paths for key, paths in users.items() if len(paths) > 1} == {}
 
 
+def test_programs_of_their_own_are_imported_by_nobody() -> None:
+    """What they need would be in the serving process otherwise."""
+    programs = {path.removesuffix(".py").replace("/", ".") for path in ONLY_IN.values()}
+    assert [file.path for file in files() for name in file.imports() if name in programs] == []
+
+
 BAD = [
+    ("app/backends/llama/machine.py", "import huggingface_hub"),
     ("app/core/x.py", "import httpx"),
     ("app/core/x.py", "from app.backends import http_client"),
     ("app/core/x.py", "def f():\n    from app import ports"),

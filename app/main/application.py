@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import gc
+import random
 import secrets
 import sys
 import time
@@ -18,6 +19,9 @@ from typing import IO
 from app import __version__
 from app.api.app import SmallfirstApp
 from app.api.live import Site
+from app.backends.llama.machine import Machine
+from app.backends.llama.server import World
+from app.backends.llama.servers import Servers
 from app.main.background import Probes, running
 from app.main.build import build
 from app.main.keep import Keep
@@ -58,7 +62,8 @@ async def application(
     metrics = Metrics(__version__)
     lines = JsonLog(log, time.time, partial(asyncio.get_running_loop().call_later, LOG_EVERY))
     everyone: list[Observer] = [metrics, lines, *observers]
-    keep = Keep(metrics, lines, Money(clock, everyone), _records(loaded.config, clock, lines))
+    servers = Servers(World(Machine(source.environ), lines.event, random.random))
+    keep = Keep(metrics, lines, Money(clock, everyone), servers, _records(loaded.config, clock, lines))
     everyone += [keep.money, *([keep.records] if keep.records else [])]
     for warning in loaded.warnings:
         keep.log.event("config-warning", message=warning)
@@ -72,6 +77,7 @@ async def application(
             id_prefix=f"req-{secrets.token_hex(4)}-",
         )
         reloader = Reloader(source, loaded.config, site, keep, everyone, probes)
+        keep.serve(site.live.gateway, loaded.config)
         await probes.follow(keep.probed(site.live.gateway))
         app = SmallfirstApp(site, keep.on_bug)
         _settle_memory()

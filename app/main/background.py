@@ -23,6 +23,11 @@ class Probed(Protocol):
     @property
     def backend(self) -> Backend: ...
 
+    @property
+    def news(self) -> asyncio.Event | None:
+        """Set when something has happened that the next probe will show; None where nobody can tell."""
+        ...
+
     async def probe(self) -> Facts: ...
 
 
@@ -58,8 +63,16 @@ class Probes:
         while True:
             # Asleep is no trouble: whoever wakes it goes through here, and is told.
             calm = one.backend.facts.state in ("ready", "asleep")
-            await self._clock.sleep(PROBE_READY if calm else PROBE_TROUBLED)
+            await self._pause(PROBE_READY if calm else PROBE_TROUBLED, one.news)
             await self._once(one)
+
+    async def _pause(self, seconds: float, news: asyncio.Event | None) -> None:
+        if news is None:
+            return await self._clock.sleep(seconds)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):  # what has news is a process of this machine: it lives in real time
+                await news.wait()
+        news.clear()
 
     async def _once(self, one: Probed) -> None:
         backend, facts = one.backend, await one.probe()

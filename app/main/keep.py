@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from app import settings
 from app.backends.http_client import HttpClient
+from app.backends.llama.servers import Servers
 from app.backends.openai_http import OpenAIBackend
 from app.core.prices import Price
 from app.core.sessions import LocalSessions
@@ -21,9 +22,10 @@ from app.core.tokens import TokenRate
 from app.core.types import BackendSpec, Facts
 from app.gateway import Gateway, Slots
 from app.main.money import Money
-from app.main.wire import Wired, start_fake, wire
+from app.main.wire import Wired, launch_of, start_fake, wire
 from app.ports import Backend, Router
 from app.routers import load_router
+from app.settings import GatewayConfig
 from app.stores import SqliteRecords
 from app.telemetry.logs import JsonLog
 from app.telemetry.metrics import Metrics
@@ -36,6 +38,7 @@ class Keep:
     metrics: Metrics
     log: JsonLog
     money: Money
+    servers: Servers
     records: SqliteRecords | None = None
     slots: Slots = field(default_factory=Slots)
     sessions: LocalSessions = field(default_factory=LocalSessions)
@@ -61,8 +64,9 @@ class Keep:
                 url, task = start_fake(chosen)
                 spec = replace(spec, base_url=url)
                 self.fakes.append(task)
-            client = self._client(spec)
-            self.wired[key] = wire(spec, chosen, api_key, client, self.metrics.on_unhonoured)
+            launch = launch_of(chosen)
+            server = self.servers.of(launch) if launch else None
+            self.wired[key] = wire(spec, chosen, api_key, self._client(spec), self.metrics.on_unhonoured, server)
         return self.wired[key].backend
 
     def probed(self, gateway: Gateway) -> Iterator[Wired]:
@@ -70,6 +74,12 @@ class Keep:
         used = {id(post.backend) for post in gateway.all_posts()}
         self.wired = {key: one for key, one in self.wired.items() if id(one.backend) in used}
         yield from self.wired.values()
+
+    def serve(self, gateway: Gateway, config: GatewayConfig) -> None:
+        """Start and end servers of our own: those of this gateway shall run, and no others."""
+        used = {id(post.backend) for post in gateway.all_posts()}
+        servers = [one.server for one in self.wired.values() if one.server and id(one.backend) in used]
+        self.servers.follow(servers, frozenset(variable for _, variable in config.secret_names()))
 
     def on_state(self, backend: Backend, facts: Facts) -> None:
         self.log.event("backend-state", backend=backend.spec.name, state=facts.state, problem=facts.problem)
@@ -95,6 +105,7 @@ class Keep:
                 self.records.on_price(price)
 
     async def close(self) -> None:
+        await self.servers.close()
         for client in self.clients.values():
             await client.aclose()
         for fake in self.fakes:

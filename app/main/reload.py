@@ -73,6 +73,7 @@ class Reloader:
         # New backends are asked first, so that the first request already meets their true window and state.
         await self._probes.follow(self._keep.probed(live.gateway))
         self._config, self._site.live, self._site.reload_error = loaded.config, live, None
+        self._keep.serve(live.gateway, loaded.config)
         metrics.on_reload(True)
         log.event("reloaded")
 

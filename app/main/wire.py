@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from app import settings
 from app.backends.http_client import HttpClient
+from app.backends.llama.backend import StartedBackend
+from app.backends.llama.launch import Launch
+from app.backends.llama.server import Server
 from app.backends.openai_http import MISSING_KEY, OpenAIBackend, Wiring
 from app.backends.probe import Asking, prewarm, probe, refresh, warming
 from app.backends.quirks import BY_KIND
@@ -16,16 +20,25 @@ from app.core.types import BackendSpec, Facts
 
 @dataclass(slots=True)
 class Wired:
-    """An adapter, and what asks about it. `asking` None: it cannot be used, so it is not asked."""
+    """An adapter, and what asks about it. `asking` None: it cannot be used, so it is not asked. `server`: what answers
+    there, if we start it ourselves."""
 
     backend: OpenAIBackend
     asking: Asking | None
     prewarm: bool = False
+    server: Server | None = None
+
+    @property
+    def news(self) -> asyncio.Event | None:
+        """Set when it is worth asking early."""
+        return self.server.news if self.server else None
 
     async def probe(self) -> Facts:
         """Ask once. The first time a backend is there it is prewarmed, if the config wants that."""
         if self.asking is None:
             return self.backend.facts
+        if self.server is not None and not self.server.up:
+            return self.server.facts()
         facts = await probe(self.asking)
         if facts.state == "ready" and self.prewarm:
             self.prewarm = False
@@ -58,9 +71,11 @@ def wire(
     api_key: str | None,
     client: HttpClient,
     on_unhonoured: Callable[[str, str], None],
+    server: Server | None = None,
 ) -> Wired:
-    """`chosen` is the config's entry; `api_key` what its variable holds, None if that is not set."""
-    engine = engine_of(chosen)
+    """`chosen` is the config's entry; `api_key` what its variable holds, None if that is not set; `server` the one that
+    we start for it."""
+    engine = chosen.speaks
     asking = Asking(spec, engine, api_key, _management(chosen), getattr(chosen, "keep_alive", None))
 
     async def is_warming() -> bool:
@@ -69,16 +84,19 @@ def wire(
     wiring = Wiring(client, BY_KIND[engine], api_key, on_unhonoured, is_warming, _headers(chosen))
     if getattr(chosen, "api_key_env", None) and api_key is None:
         return Wired(OpenAIBackend(spec, wiring, Facts("down", problem=MISSING_KEY)), None)
+    if server is not None:
+        return Wired(StartedBackend(spec, wiring, server), asking, server=server)
     return Wired(OpenAIBackend(spec, wiring, Facts()), asking, getattr(chosen, "prewarm", False))
 
 
-def engine_of(chosen: settings.Backend) -> str:
-    """Whose wire it speaks: an endpoint's engine, what a fake imitates, else the kind itself."""
-    if isinstance(chosen, settings.HfEndpoint):
-        return chosen.engine
-    if isinstance(chosen, settings.Scripted):
-        return "openai" if chosen.imitates == "hf-endpoint" else chosen.imitates
-    return chosen.kind
+def launch_of(chosen: settings.Backend) -> Launch | None:
+    """What has to be started for it, None for what runs without us."""
+    if not isinstance(chosen, settings.Startable) or chosen.start is None:
+        return None
+    wanted, parts = chosen.start.llama_server, urlsplit(chosen.base_url)
+    assert parts.hostname is not None
+    assert parts.port is not None
+    return Launch(wanted.model, chosen.model, parts.hostname, parts.port, wanted.slots, wanted.context)
 
 
 def _management(chosen: settings.Backend) -> str | None:

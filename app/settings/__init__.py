@@ -6,7 +6,7 @@ It decides what a config may say (design: one file, unknown keys are errors, sec
 environment variable). It opens nothing but that file and never holds or prints a secret.
 """
 
-from app.settings.backends import Backend, HfEndpoint, Ollama, Scripted
+from app.settings.backends import Backend, HfEndpoint, Ollama, Scripted, Startable
 from app.settings.config import GatewayConfig
 from app.settings.document import as_yaml
 from app.settings.fields import secret
@@ -21,6 +21,7 @@ __all__ = [
     "Ollama",
     "Scripted",
     "Source",
+    "Startable",
     "as_yaml",
     "resolved",
     "secret",

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from app.core import types
-from app.settings.fields import BaseUrl, Duration, EnvName, KeepAlive, Model, ModelId, Name, Positive
+from app.settings.fields import BaseUrl, Duration, EnvName, Gguf, KeepAlive, Model, ModelId, Name, Positive
 from app.settings.prices import Price
 
 HF_MANAGEMENT = "https://api.endpoints.huggingface.cloud/v2"
+STARTED_AT = "http://127.0.0.1:8081"  # where a server that we start listens, if nothing else is written
 
 Engine = Literal["openai", "vllm", "llama-cpp", "tgi", "transformers"]
 
@@ -119,13 +120,67 @@ class HfEndpoint(_Served):
         return self
 
 
+class LlamaServer(Model):
+    """llama.cpp's server on a GGUF file. `context` is for one request; the server is given `slots` times as much."""
+
+    model: Gguf = Field(description="the GGUF file to start it with, or hf://owner/repo/file.gguf")
+    slots: Annotated[int, Field(gt=0)] = 1
+    context: Annotated[int, Field(ge=256)] = 8192
+
+
+class Start(Model):
+    llama_server: LlamaServer = Field(description="the server to start, like {model: file.gguf}")
+
+
+class Startable(_Served):
+    """With `start` the gateway runs the server itself: then it knows what else would have to be written."""
+
+    start: Start | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_by_starting_it(cls, data: Any) -> Any:
+        start = data.get("start") if isinstance(data, dict) else None
+        if not isinstance(start, dict):
+            return data
+        server, capacity = start.get("llama_server"), data.get("capacity", {})
+        server = server if isinstance(server, dict) else {}
+        slots, context = (_count(server, key) for key in ("slots", "context"))
+        known: dict[str, Any] = {"base_url": STARTED_AT, **({"context_window": context} if context else {})}
+        if slots and isinstance(capacity, dict):
+            known["capacity"] = {"concurrent": slots, **capacity}
+        return {**known, **data, **({"capacity": known["capacity"]} if "capacity" in known else {})}
+
+    @property
+    def speaks(self) -> str:
+        return "llama-cpp" if self.start else self.kind
+
+
+def _count(written: dict[str, Any], key: str) -> int | None:
+    """What is written under `key` of a `llama_server`, or its default; None if it is no count, which is told anyway."""
+    try:
+        value = int(written.get(key, LlamaServer.model_fields[key].default))
+    except (TypeError, ValueError):
+        return None
+    return value if value > 0 else None
+
+
+class OpenAI(Startable):
+    kind: Literal["openai"]
+    capacity: Capacity = _BATCHING
+
+
+class LlamaCpp(Startable):
+    kind: Literal["llama-cpp"]
+
+
 class Batching(_Served):
-    kind: Literal["openai", "vllm", "tgi"]
+    kind: Literal["vllm", "tgi"]
     capacity: Capacity = _BATCHING
 
 
 class OneByOne(_Served):
-    kind: Literal["llama-cpp", "transformers"]
+    kind: Literal["transformers"]
 
 
 class Scripted(_Backend):
@@ -142,4 +197,6 @@ class Scripted(_Backend):
         return "openai" if self.imitates == "hf-endpoint" else self.imitates
 
 
-Backend = Annotated[Ollama | HfEndpoint | Batching | OneByOne | Scripted, Field(discriminator="kind")]
+Backend = Annotated[
+    Ollama | HfEndpoint | OpenAI | LlamaCpp | Batching | OneByOne | Scripted, Field(discriminator="kind")
+]

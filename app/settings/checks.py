@@ -6,11 +6,13 @@ import itertools
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from urllib.parse import urlsplit
 
 from app.core.policy import ROUTELLM
 from app.core.prices import TimePrice
-from app.settings.backends import Ollama
+from app.settings.backends import STARTED_AT, Ollama
 from app.settings.config import GatewayConfig
+from app.settings.fields import is_loopback
 from app.settings.problems import Problem, suggestion
 
 _SAME_HOST = "must be the same as of '{}', which runs on the same host"
@@ -25,6 +27,7 @@ def cross_checks(config: GatewayConfig) -> Iterator[Problem]:
     yield from _rules(config)
     yield from _hosts(config)
     yield from _cloud(config)
+    yield from _started(config)
     yield from _embeddings(config)
 
 
@@ -132,6 +135,31 @@ def _cloud(config: GatewayConfig) -> Iterator[Problem]:
         yield Problem(("embeddings", "model"), f"'{embeddings.model}' {cure}; the backend is local")
 
 
+def _started(config: GatewayConfig) -> Iterator[Problem]:
+    """A server that we start listens on this machine, alone at its port, and reads no more than it is started for."""
+    taken = {config.server.port: "the gateway listens"}
+    for name, backend, server in config.started():
+        at, port = ("backends", name), _loopback_port(backend.base_url)
+        if backend.zone != "local":
+            yield Problem((*at, "zone"), "must be local: what `start` starts runs on this machine")
+        if port is None:
+            yield Problem((*at, "base_url"), f"must be a loopback address with a port, like {STARTED_AT}: see `start`")
+        elif port in taken:
+            yield Problem((*at, "base_url"), f"{taken[port]} at this port already; write another port")
+        else:
+            taken[port] = f"'{name}' is started"
+        if (backend.context_window or 0) > server.context:
+            yield Problem((*at, "context_window"), "is more than start.llama_server.context; write that larger")
+
+
+def _loopback_port(url: str) -> int | None:
+    """None where no server of this machine can be started."""
+    parts = urlsplit(url)
+    if parts.scheme != "http" or parts.path or not is_loopback(parts.hostname or ""):
+        return None
+    return parts.port or None
+
+
 def _embeddings(config: GatewayConfig) -> Iterator[Problem]:
     if config.embeddings is None:
         return
@@ -140,6 +168,8 @@ def _embeddings(config: GatewayConfig) -> Iterator[Problem]:
     if backend is None:
         hint = suggestion(name, config.backends)
         yield Problem(("embeddings", "backend"), f"there is no backend '{name}'{hint}")
+    elif getattr(backend, "start", None):
+        yield Problem(("embeddings", "backend"), f"'{name}' is started for chat; add a backend for embeddings")
     elif not backend.embeds:
         yield Problem(("embeddings", "backend"), f"'{name}' has no embeddings API ({backend.kind})")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
@@ -10,9 +9,9 @@ from pydantic import Field, model_validator
 
 from app.core import prices, rules, types
 from app.core.baseline import Baseline as CoreBaseline
-from app.settings.backends import Backend
+from app.settings.backends import Backend, LlamaServer, Startable
 from app.settings.baseline import Baseline
-from app.settings.fields import Duration, EnvName, Model, ModelId, Name
+from app.settings.fields import Duration, EnvName, Model, ModelId, Name, is_loopback
 from app.settings.rules import Rule
 
 DEFAULT_SHARE = 0.05
@@ -29,10 +28,7 @@ class Server(Model):
 
     @property
     def loopback(self) -> bool:
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost"
+        return is_loopback(self.host)
 
 
 class ClientKey(Model):
@@ -141,6 +137,12 @@ class GatewayConfig(Model):
 
     def backend_specs(self) -> tuple[types.BackendSpec, ...]:
         return tuple(backend.spec(name) for name, backend in self.backends.items())
+
+    def started(self) -> Iterator[tuple[str, Startable, LlamaServer]]:
+        """Name, backend and server of those that the gateway starts itself."""
+        for name, backend in self.backends.items():
+            if isinstance(backend, Startable) and backend.start:
+                yield name, backend, backend.start.llama_server
 
     def tier_of(self) -> Mapping[str, str]:
         """Backend name -> tier name, cheapest tier first."""

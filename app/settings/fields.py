@@ -5,6 +5,7 @@ None of them ever repeats what was written: a value in the wrong place may be a 
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Mapping
 from typing import Annotated
@@ -61,6 +62,12 @@ def _check_model(model: str) -> str:
     return model
 
 
+def _check_gguf(ref: str) -> str:
+    if not re.fullmatch(r"(?:hf://[\w.-]+/[\w.-]+/|(?!hf://)).*[^/]\.gguf", ref, re.IGNORECASE):
+        raise ValueError("must be the path of a file.gguf, or hf://owner/repo/file.gguf")
+    return ref
+
+
 def _check_base_url(url: str) -> str:
     """The root of the server: a trailing `/v1`, as OpenAI clients want it, is taken off."""
     try:
@@ -89,7 +96,15 @@ BaseUrl = Annotated[str, AfterValidator(_check_base_url)]
 # Names become headers, metric labels and parts of variable names.
 Name = Annotated[str, AfterValidator(_check_name)]
 ModelId = Annotated[str, AfterValidator(_check_model)]
+Gguf = Annotated[str, AfterValidator(_check_gguf)]
 Money = Annotated[float, Field(ge=0)]
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def secret(environ: Mapping[str, str], name: str | None) -> str | None:

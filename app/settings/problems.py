@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from app.settings.backends import Ollama
+from app.settings.backends import LlamaServer, Ollama, Start
 from app.settings.config import ClientKey, GatewayConfig
 from app.settings.document import Path
 from app.settings.rules import WORD
@@ -60,10 +60,10 @@ def _problem(one: ErrorDetails, path: Path, values: dict[str, Any]) -> Problem:
     if kind == "extra_forbidden":
         return Problem(path, _unknown_key(path, values))
     if kind == "missing":
-        what = _description(path[-1])
+        what = _description(path[-1], path)
         return Problem(path, f"missing: {what}" if what else "missing")
     if kind == "union_tag_not_found":
-        return Problem((*path, "kind"), f"missing: {_description(path[-1]) or 'which kind of backend it is'}")
+        return Problem((*path, "kind"), f"missing: {_description(path[-1], path) or 'which kind of backend it is'}")
     if kind == "union_tag_invalid":
         expected = one["ctx"]["expected_tags"]
         hint = suggestion(one["ctx"]["tag"], re.findall(r"'([^']+)'", expected))
@@ -86,9 +86,10 @@ def _unknown_key(path: Path, values: dict[str, Any]) -> str:
     return f"unknown key{suggestion(key, siblings)}"
 
 
-def _description(key: object) -> str | None:
-    """What a missing key is for; a name means one thing in every section."""
-    fields = (model.model_fields.get(str(key)) for model in (GatewayConfig, ClientKey, Ollama))
+def _description(key: object, path: Path) -> str | None:
+    """What a missing key is for; a name means one thing in every section but where a server is started."""
+    models = (LlamaServer,) if "llama_server" in path[:-1] else (GatewayConfig, ClientKey, Ollama, Start)
+    fields = (model.model_fields.get(str(key)) for model in models)
     return next((field.description for field in fields if field and field.description), None)
 
 

@@ -21,6 +21,7 @@ _CHECKED = {
     fields._check_base_url: "URL",
     fields._check_name: "name",
     fields._check_model: "model id",
+    fields._check_gguf: "GGUF",
     prices._check_awake: "`always` or hours",
     rules._check_header: "header",
 }

@@ -12,6 +12,8 @@ import pytest
 import yaml
 
 from app.backends import probe
+from app.backends.llama import journal, machine, server, servers
+from app.backends.llama.launch import Launch
 from app.backends.probe import Asking
 from app.backends.quirks import BY_KIND, EVERYTHING, Quirks
 from app.core.types import Capability
@@ -181,3 +183,19 @@ def test_no_embeddings() -> None:
     """Of the kinds of which the page says so, and no others."""
     none = {kind for kind in KINDS if "no embeddings here" in section(PAGE, kind)}
     assert none == {"tgi", "transformers"}  # as docs/config.md has it, which is compared with the code
+
+
+def test_numbers_of_a_started_server() -> None:
+    """Pauses, patience and the size of its log, as they are in the code."""
+    said = " ".join(section(PAGE, "llama-cpp").split())
+    assert f"after {server.FIRST:g} s and then twice as long each time, at most {server.LONGEST:g} s" in said
+    assert server.STABLE == 60
+    assert "a minute of being ready makes the next pause 1 s again" in said
+    assert server.TRIES == 3
+    assert "From the third end in a row the state is `down`" in said
+    assert f"for at most {servers.PATIENCE:g} s" in said
+    assert f"SIGKILL {machine.GRACE:g} s later" in said
+    assert journal.LIMIT == 4 << 20
+    assert "of which the newest 4 MB stay" in said
+    kept = Launch("m.gguf", "m", "127.0.0.1", 8081).journal({"XDG_STATE_HOME": "/state"})
+    assert f"~/.local{kept}".replace("8081", "PORT") in said

@@ -27,7 +27,15 @@ from tests.settings.configs import TWO, load
 PAGE = "config.md"
 KINDS: dict[str, type[BaseModel]] = {
     kind: model
-    for model in (backends.Ollama, backends.HfEndpoint, backends.Batching, backends.OneByOne, backends.Scripted)
+    for model in (
+        backends.Ollama,
+        backends.HfEndpoint,
+        backends.OpenAI,
+        backends.LlamaCpp,
+        backends.Batching,
+        backends.OneByOne,
+        backends.Scripted,
+    )
     for kind in get_args(model.model_fields["kind"].annotation)
 }
 SERVED, PRICED = backends._Served, prices._Priced
@@ -39,7 +47,10 @@ TABLES: list[tuple[str, int, type[BaseModel], type[BaseModel] | None]] = [
     ("backends", 0, SERVED, None),
     ("Kinds", 1, backends.Ollama, SERVED),
     ("Kinds", 2, backends.HfEndpoint, SERVED),
-    ("Kinds", 3, backends.Scripted, SERVED),
+    ("Kinds", 3, backends.Startable, SERVED),
+    ("Kinds", 4, backends.Scripted, SERVED),
+    ("start", 0, backends.Start, None),
+    ("start", 1, backends.LlamaServer, None),
     ("capacity", 0, backends.Capacity, None),
     ("timeouts", 0, backends.Timeouts, None),
     ("Prices", 0, PRICED, None),
@@ -95,7 +106,9 @@ def test_every_section_has_a_table() -> None:
     """Whatever can stand in a config is shown, kinds that share a model under that model's family."""
     shown = {model for _, _, model, _ in TABLES}
     rest = sections(config.GatewayConfig) - shown
-    assert rest == {backends.Batching, backends.OneByOne, prices.Unpriced}
+    assert rest == {backends.OpenAI, backends.LlamaCpp, backends.Batching, backends.OneByOne, prices.Unpriced}
+    for model in (backends.OpenAI, backends.LlamaCpp):
+        assert model.model_fields.keys() == backends.Startable.model_fields.keys()
     for model in (backends.Batching, backends.OneByOne):
         assert model.model_fields.keys() == SERVED.model_fields.keys()
     assert prices.Unpriced.model_fields.keys() == {"kind"}
@@ -121,6 +134,21 @@ def _embeds(kind: str) -> bool:
     values = {"kind": kind, "zone": "local", "model": "m", "price": "unpriced", "base_url": "http://localhost"}
     fields = KINDS[kind].model_fields
     return bool(KINDS[kind].model_validate({key: one for key, one in values.items() if key in fields}).embeds)  # type: ignore[attr-defined]
+
+
+def test_what_need_not_be_written_with_start() -> None:
+    """The three keys, with what they are then."""
+    text = (
+        "backends: {s: {kind: openai, zone: local, model: m, price: unpriced, start: {llama_server: {model: m.gguf}}}}"
+    )
+    config = load(text).config
+    chosen, server = config.backends["s"], backends.LlamaServer(model="m.gguf")
+    told = " ".join(section(PAGE, "start").split())
+    assert f"`base_url` is `{backends.STARTED_AT}`" in told
+    assert chosen.spec("s").base_url == backends.STARTED_AT
+    assert "`capacity.concurrent` is `slots`; `context_window` is `context`" in told
+    assert (chosen.capacity.concurrent, chosen.context_window) == (server.slots, server.context)
+    assert (chosen.speaks, chosen.zone) == ("llama-cpp", "local")
 
 
 def test_share_by_default() -> None:

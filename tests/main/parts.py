@@ -6,6 +6,9 @@ import io
 from collections.abc import Mapping
 from pathlib import Path
 
+from app.backends.llama.machine import Machine
+from app.backends.llama.server import World
+from app.backends.llama.servers import Servers
 from app.main.application import SystemClock
 from app.main.keep import Keep
 from app.main.money import Money
@@ -31,7 +34,9 @@ def config_of(text: str = TWO_TIERS, environ: Mapping[str, str] = ENVIRON) -> Ga
 def keep() -> tuple[Keep, io.BytesIO]:
     """What outlives reloads, and where its log goes."""
     log = io.BytesIO()
-    return Keep(Metrics("0"), JsonLog(log, lambda: 0.0), Money(SystemClock(), ())), log
+    lines = JsonLog(log, lambda: 0.0)
+    servers = Servers(World(Machine({}), lines.event, lambda: 0.0))
+    return Keep(Metrics("0"), lines, Money(SystemClock(), ()), servers), log
 
 
 def write(folder: Path, text: str) -> Path:

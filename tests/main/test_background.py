@@ -19,6 +19,7 @@ class Asked:
     backend: Backend
     answers: list[Facts]
     asked: int = 0
+    news: asyncio.Event | None = None
 
     async def probe(self) -> Facts:
         self.asked += 1

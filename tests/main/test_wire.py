@@ -7,7 +7,7 @@ import pytest
 from app.backends.http_client import HttpClient
 from app.core.chat import ChatRequest
 from app.errors import UpstreamUnavailable
-from app.main.wire import Wired, engine_of, wire
+from app.main.wire import Wired, wire
 from app.settings import GatewayConfig
 from tests.main.parts import ENVIRON, config_of
 
@@ -31,7 +31,8 @@ def wired(config: GatewayConfig, name: str, key: str | None) -> Wired:
 def test_the_engine_decides_whose_wire_is_spoken() -> None:
     """An endpoint speaks its engine's, a fake what it imitates."""
     config = config_of(KINDS, ENVIRON)
-    assert [engine_of(config.backends[name]) for name in ("ollama", "hf", "fake")] == ["ollama", "vllm", "tgi"]
+    asked = [wired(config, name, "key").asking for name in ("ollama", "hf", "fake")]
+    assert [one and one.kind for one in asked] == ["ollama", "vllm", "tgi"]
 
 
 async def test_an_endpoint_is_asked_through_its_management_api() -> None:

@@ -100,3 +100,71 @@ def test_off_is_a_word(reasoning: str) -> None:
 def test_a_backend_speaks_like_the_server_behind_it(fields: str, speaks: str) -> None:
     """A proxy or a fake has the ways of what it stands for."""
     assert load(backend(fields)).config.backends["b"].speaks == speaks
+
+
+STARTED = "zone: local, start: {llama_server: {model: m.gguf, slots: 3, context: 4096}}"
+
+
+@pytest.mark.parametrize("kind", ["openai", "llama-cpp"])
+def test_a_started_server_is_known(kind: str) -> None:
+    """Where it listens, how much it runs at once and how much it reads: nobody has to write that twice."""
+    chosen = load(f"backends: {{b: {{kind: {kind}, model: m, price: unpriced, {STARTED}}}}}").config.backends["b"]
+    assert chosen.spec("b").base_url == "http://127.0.0.1:8081"
+    assert (chosen.capacity.concurrent, chosen.context_window) == (3, 4096)
+    assert chosen.speaks == "llama-cpp"
+
+
+def test_what_is_written_counts_also_with_start() -> None:
+    """An address of one's own, fewer at once, a smaller window; the queue alone leaves the slots."""
+    more = 'base_url: "http://localhost:9000", context_window: 1000, capacity: {concurrent: 2}'
+    chosen = load(f"backends: {{b: {{kind: openai, model: m, price: unpriced, {STARTED}, {more}}}}}").config.backends[
+        "b"
+    ]
+    assert chosen.spec("b").base_url == "http://localhost:9000"
+    assert (chosen.capacity.concurrent, chosen.context_window) == (2, 1000)
+    chosen = load(
+        f"backends: {{b: {{kind: openai, model: m, price: unpriced, {STARTED}, capacity: {{queue: 1}}}}}}",
+        {"SMALLFIRST_BACKENDS__B__START__LLAMA_SERVER__SLOTS": "5"},
+    ).config.backends["b"]
+    assert (chosen.capacity.concurrent, chosen.capacity.queue) == (5, 1)
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("{}", ["backends.b.start.llama_server: missing: the server to start, like {model: file.gguf}"]),
+        (
+            "{llama_server: {}}",
+            [
+                "backends.b.start.llama_server.model: "
+                "missing: the GGUF file to start it with, or hf://owner/repo/file.gguf"
+            ],
+        ),
+        (
+            "{llama_server: {model: hf://owner/file.gguf}}",
+            ["backends.b.start.llama_server.model: must be the path of a file.gguf, or hf://owner/repo/file.gguf"],
+        ),
+        (
+            "{llama_server: {model: m.gguf, slots: many, context: 0}}",
+            [
+                "backends.b.start.llama_server.slots: must be a valid integer, unable to parse string as an integer",
+                "backends.b.start.llama_server.context: must be greater than or equal to 256",
+            ],
+        ),
+        (
+            "{llama_server: {model: m.gguf, slot: 2}}",
+            ["backends.b.start.llama_server.slot: unknown key; did you mean 'slots'?"],
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_start(written: str, said: list[str]) -> None:
+    """The key and the cure, each told once."""
+    text = f"backends: {{b: {{kind: openai, model: m, zone: local, price: unpriced, start: {written}}}}}"
+    assert problems(text) == said
+
+
+@pytest.mark.parametrize("kind", ["ollama", "vllm", "tgi", "transformers", "hf-endpoint"])
+def test_others_are_not_started(kind: str) -> None:
+    """Only what llama-server can stand for."""
+    found = problems(backend(f"kind: {kind}, base_url: 'http://h', start: {{llama_server: {{model: m.gguf}}}}"))
+    assert found == ["backends.b.start: unknown key"]

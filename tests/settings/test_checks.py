@@ -94,3 +94,52 @@ def test_keys_are_told_apart() -> None:
     """By name and by variable, the admin's included."""
     found = problems(OLLAMA + "server: {admin_key_env: A}\nkeys: [{name: x, env: A}, {name: x, env: B}]")
     assert found == ["keys: two keys are named 'x'", "keys: the variable A is used for two keys; give each its own"]
+
+
+STARTED = (
+    "{kind: openai, zone: local, model: m, price: unpriced, start: {llama_server: {model: m.gguf, context: 1000}}}"
+)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("zone: local", "zone: remote", "zone: must be local: what `start` starts runs on this machine"),
+        (
+            "model: m,",
+            'model: m, base_url: "http://10.0.0.1:8081",',
+            "base_url: must be a loopback address with a port",
+        ),
+        ("model: m,", 'model: m, base_url: "http://127.0.0.1",', "base_url: must be a loopback address with a port"),
+        ("model: m,", 'model: m, base_url: "https://127.0.0.1:1",', "base_url: must be a loopback address with a port"),
+        (
+            "model: m,",
+            'model: m, base_url: "http://127.0.0.1:1/a",',
+            "base_url: must be a loopback address with a port",
+        ),
+        (
+            "model: m,",
+            'model: m, base_url: "http://127.0.0.1:8080",',
+            "base_url: the gateway listens at this port already",
+        ),
+        ("model: m,", "model: m, context_window: 1001,", "context_window: is more than start.llama_server.context"),
+    ],
+)
+def test_where_a_server_can_be_started(old: str, new: str, said: str) -> None:
+    """On this machine, at a port of its own, and it reads what it is started for."""
+    (found,) = problems(f"backends: {{b: {STARTED.replace(old, new)}}}")
+    assert found.startswith(f"backends.b.{said}")
+
+
+def test_two_cannot_be_started_at_one_address() -> None:
+    """The second is told who is first."""
+    text = f"backends:\n  a: {STARTED}\n  b: {STARTED}\ntiers: [{{name: slm, backends: [a, b]}}]"
+    assert problems(text) == ["backends.b.base_url: 'a' is started at this port already; write another port"]
+    other = STARTED.replace("model: m,", 'model: m, base_url: "http://[::1]:8082",')
+    assert load(text.replace(f"b: {STARTED}", f"b: {other}")).warnings == ()
+
+
+def test_a_started_server_is_for_chat() -> None:
+    """Embeddings want one of their own."""
+    text = f"backends: {{a: {STARTED}}}\nembeddings: {{backend: a, model: e}}"
+    assert problems(text) == ["embeddings.backend: 'a' is started for chat; add a backend for embeddings"]
