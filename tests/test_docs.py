@@ -19,6 +19,7 @@ PAGES = sorted(
 )
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
+_SPAN = re.compile(r"`([^`]+)`")
 _METRIC = re.compile(r"\bsmallfirst_\w+")
 
 
@@ -36,6 +37,12 @@ def typed(program: str) -> list[list[str]]:
     return [line[1:] for line in lines if line[:1] == [program]]
 
 
+def told(program: str) -> list[list[str]]:
+    """The words after `program` in each span of code within the text."""
+    spans = [span.split() for page in PAGES for span in _SPAN.findall(_BLOCK.sub("", page.read_text("utf-8")))]
+    return [words[1:] for words in spans if words[0] == program and len(words) > 1]
+
+
 def options(command: str) -> set[str]:
     built = typer.main.get_command(_program(command))
     return {name for parameter in built.params for name in parameter.opts}
@@ -47,7 +54,7 @@ def _program(command: str) -> typer.Typer:
     return program
 
 
-@pytest.mark.parametrize("words", typed("smallfirst"), ids=" ".join)
+@pytest.mark.parametrize("words", [*typed("smallfirst"), *told("smallfirst")], ids=" ".join)
 def test_each_command_exists(words: list[str]) -> None:
     """With the options that are shown."""
     assert words[0] in {command.__name__ for command in COMMANDS}

@@ -19,7 +19,12 @@ def serve(
     from app.cli.sources import default_source, named_source
 
     source = named_source(config, os.environ) or default_source(os.environ)
-    source.load()  # what is wrong with it is told before this process becomes the gateway
+    server = source.load().config.server  # what is wrong is told before this process becomes the gateway
+    if sys.stderr.isatty():  # for somebody who looks on; a log collector gets nothing but JSON lines
+        print(
+            f"Base URL http://{server.host}:{server.port}/v1 (Ctrl-C ends it); a line for each request:",
+            file=sys.stderr,
+        )
     what = [str(source.path)] if source.path else ["--text", source.text]
     # The same process goes on as the gateway, without the libraries of the command line. -P: a folder `app`
     # where the user stands must not be taken for ours.

@@ -22,15 +22,21 @@ backends:
     price: {{kind: unpriced}}          # or what the machine costs you:
     # price: {{kind: local, watts: ..., usd_per_kwh: ..., hardware_usd: ..., life_years: ...}}
 
+  # For a large model that helps take the "# " off the next eight lines and off tier llm; any compatible server will do.
+  # large:
+  #   kind: openai
+  #   zone: remote
+  #   base_url: https://router.huggingface.co/v1
+  #   model: openai/gpt-oss-120b:groq
+  #   api_key_env: HF_TOKEN            # the variable that holds the key, at the start
+  #   capacity: {{concurrent: 32, queue: 64, max_wait: 20s}}
+  #   price: {{kind: tokens, input: 0.15, cached_input: 0.075, output: 0.6, source: groq list price, as_of: 2026-11-22}}
+
 tiers:                               # cheapest first
   - {{name: slm, backends: [ollama]}}
+  # - {{name: llm, backends: [large]}}
 {embeddings}
-# To let a large model help, add its backend above, its tier last, and the share it may answer:
-#   large:
-#     {{kind: openai, zone: remote, base_url: "https://...", model: "...", api_key_env: LARGE_API_KEY,
-#      price: {{kind: tokens, input: ..., output: ...}}}}
-#   - {{name: llm, backends: [large]}}
-# routing: {{llm_share: 0.05}}
+routing: {{llm_share: 0.05}}           # the share that the last tier may answer, if there is a second
 """
 
 

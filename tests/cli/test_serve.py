@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import os
+import pty
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from tests.cli.conftest import Result
+from tests.e2e.process import free_port
 
 
 def test_without_anything_it_says_what_to_do(smallfirst: Callable[..., Result]) -> None:
@@ -19,3 +24,22 @@ def test_a_bad_config_stops_it_before_it_listens(smallfirst: Callable[..., Resul
     result = smallfirst("serve", "--config", "bad.yaml")
     assert result.code == 2
     assert "bad.yaml:1: servr: unknown key" in result.err
+
+
+def test_whoever_looks_on_is_told_the_address(tmp_path: Path) -> None:
+    """On a terminal, and before the first line of the log."""
+    port = free_port()
+    path = tmp_path / "my.yaml"
+    path.write_text(
+        f"server: {{port: {port}}}\nbackends: {{one: {{kind: scripted, zone: local, model: m, price: unpriced}}}}"
+    )
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "app.cli", "serve", "--config", str(path)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=theirs)
+    os.close(theirs)
+    try:
+        assert f"http://127.0.0.1:{port}/v1" in os.read(ours, 4096).decode()
+    finally:
+        process.kill()
+        process.wait(10)
+        os.close(ours)

@@ -5,6 +5,7 @@ import pytest
 from app.cli.ollama import Model
 from app.cli.writing import write
 from app.settings import Source
+from tests.docs.sandbox import uncommented
 
 SMALL = Model("qwen3:4b", thinks=True)
 
@@ -32,12 +33,12 @@ def test_only_thinking_models_are_told_not_to() -> None:
 
 
 def test_the_commented_large_model_can_be_put_in() -> None:
-    """Uncommenting what stands at the end, with figures, gives a config with two tiers."""
+    """By taking away the "# " where the comment says so; all else stays."""
     text = write("http://127.0.0.1:1", SMALL, [])
-    head, _, tail = text.partition("# To let a large model help")
-    lines = [line.removeprefix("# ").removeprefix("#") for line in tail.splitlines()[1:]]
-    backend, rest = "\n".join(lines[:3]), lines[3:]
-    filled = backend.replace("...", "1", 4).replace('"https://1"', '"https://h"')
-    head = head.replace("\ntiers:", f"\n{filled}\n\ntiers:").rstrip() + f"\n{rest[0]}\n{rest[1]}\n"
-    config = Source(None, {}, head).load().config
-    assert [tier.name for tier in config.tiers] == ["slm", "llm"]
+    alone, both = (Source(None, {"HF_TOKEN": "t"}, one).load() for one in (text, uncommented(text)))
+    assert [tier.name for tier in alone.config.tiers] == ["slm"]
+    assert [tier.name for tier in both.config.tiers] == ["slm", "llm"]
+    assert both.config.backends["ollama"] == alone.config.backends["ollama"]
+    assert both.warnings == ()
+    assert sum(line not in text.splitlines() for line in uncommented(text).splitlines()) == 8 + 1
+    assert "the next eight lines" in text
