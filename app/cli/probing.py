@@ -10,7 +10,9 @@ from typing import Any
 from app.backends.probe import Asking, probe
 from app.cli.ollama import Ollama
 from app.cli.slots import Slots, measure
+from app.cli.started import asked
 from app.core.types import BackendSpec, Facts
+from app.main.wire import launch_of
 from app.settings import GatewayConfig, HfEndpoint, Scripted, secret
 
 AskFacts = Callable[[str], Awaitable[Facts]]  # by the backend's name
@@ -48,8 +50,10 @@ class Finding:
 
 
 def asker(config: GatewayConfig, environ: Mapping[str, str]) -> AskFacts:
-    """The probes of the serving process, once each; a scripted backend has nothing that could be asked."""
+    """The probes of the serving process, once each; a scripted backend has nothing that could be asked, and one that is
+    started is started for the question, unless it runs already."""
     specs = {spec.name: spec for spec in config.backend_specs()}
+    secrets = frozenset(variable for _, variable in config.secret_names())
 
     async def ask(name: str) -> Facts:
         chosen = config.backends[name]
@@ -63,7 +67,11 @@ def asker(config: GatewayConfig, environ: Mapping[str, str]) -> AskFacts:
             return Facts(
                 "unknown", problem="not asked, which might wake it; write namespace and endpoint to ask its manager"
             )
-        return await probe(Asking(specs[name], chosen.speaks, key, management))
+        asking = Asking(specs[name], chosen.speaks, key, management)
+        launch = launch_of(chosen)
+        if launch is None:
+            return await probe(asking)
+        return await asked(launch, environ, secrets, chosen.timeouts.load, lambda: probe(asking))
 
     return ask
 

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import yaml
 
+from tests.backends.llama.fake_server import installed, lives, model, starts
 from tests.cli.conftest import Result
+from tests.e2e.process import free_port
 
 Run = Callable[..., Result]
 GOOD = """
@@ -53,3 +55,53 @@ def test_without_a_file_it_names_the_next_step(smallfirst: Run) -> None:
     result = smallfirst("check")
     assert result.code == 2
     assert "smallfirst init" in result.err
+
+
+STARTED = """
+backends:
+  small: {{kind: openai, zone: local, model: tiny, base_url: "http://127.0.0.1:{port}", price: unpriced,
+          start: {{llama_server: {{model: "{model}", slots: 2, context: 512}}}}}}
+"""
+
+
+def test_a_server_to_be_started_is_shown(smallfirst: Run, directory: Path) -> None:
+    """Which program, where it will listen, where its words are kept; all that is written for it."""
+    path = installed(directory / "bin")
+    Path("a.yaml").write_text(STARTED.format(port=8099, model=model(directory)))
+    result = smallfirst("check", "a.yaml", PATH=path, XDG_STATE_HOME="/state")
+    assert result.code == 0
+    assert yaml.safe_load(result.out)["backends"]["small"]["start"]["llama_server"]["slots"] == 2
+    log = "/state/smallfirst/llama-server-8099.log"
+    program = str(directory / "bin" / "llama-server")
+    assert f"small: starts {program} at 127.0.0.1:8099, its log is {log}" in result.err
+    assert "warning" not in result.err
+    told = json.loads(smallfirst("check", "a.yaml", "--json").out)
+    assert told["start"] == {"small": {"program": program, "address": "127.0.0.1:8099", "log": log}}
+
+
+def test_what_it_lacks_is_a_warning(smallfirst: Run, directory: Path) -> None:
+    """The program and the file, each with its cure; the config is right all the same."""
+    Path("a.yaml").write_text(STARTED.format(port=8099, model="none.gguf"))
+    told = json.loads(smallfirst("check", "a.yaml", "--json", PATH=str(directory)).out)
+    assert told["ok"]
+    assert told["start"]["small"]["program"] is None
+    first, second = told["warnings"]
+    assert first.startswith("backends.small.start: there is no llama-server on PATH: install llama.cpp")
+    assert second.startswith("backends.small.start: there is no file none.gguf")
+    assert all(one.endswith("; this backend starts down") for one in (first, second))
+
+
+def test_probing_starts_it_for_the_question(smallfirst: Run, directory: Path) -> None:
+    """It tells its window and is gone again."""
+    file = model(directory)
+    path = installed(directory / "bin")
+    Path("a.yaml").write_text(STARTED.format(port=free_port(), model=file))
+    result = smallfirst("check", "a.yaml", "--probe", PATH=path, XDG_STATE_HOME=str(directory))
+    assert result.code == 0, result.err
+    assert "small: ready, context 512" in result.out
+    (start,) = starts(file)
+    assert not lives(start.pid)
+    file.unlink()
+    result = smallfirst("check", "a.yaml", "--probe", PATH=path, XDG_STATE_HOME=str(directory))
+    assert result.code == 1
+    assert "small: down, there is no file" in result.out

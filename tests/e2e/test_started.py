@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from tests.backends.llama import fake_server
-from tests.backends.llama.fake_server import starts
+from tests.backends.llama.fake_server import lives, starts
 from tests.e2e.process import GatewayProcess, chat, exchange, free_port, gateway, post
 
 CONFIG = """
@@ -55,15 +55,6 @@ def until(done: Callable[[], bool], running: GatewayProcess) -> None:
 def state(running: GatewayProcess) -> str:
     found: str = json.loads(running.get("/ready")[1])["backends"]["small"]["state"]
     return found
-
-
-def lives(pid: int) -> bool:
-    """Not there, or only waiting for somebody to ask how it ended."""
-    try:
-        os.kill(pid, 0)
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (ProcessLookupError, FileNotFoundError):
-        return False
 
 
 def rewrite(running: GatewayProcess, **says: Any) -> None:

@@ -38,6 +38,17 @@ def program(environ: Mapping[str, str]) -> str:
     return found
 
 
+def missing(launch: Launch) -> None:
+    """Raises Cannot if its model should be a file of this machine and is not."""
+    if launch.on_hub is None and not launch.file.is_file():
+        raise Cannot(f"there is no file {launch.file}, which start.llama_server.model names")
+
+
+async def answers(launch: Launch) -> bool:
+    """Is somebody at its address already, who says how they are?"""
+    return (await _get(launch, "/health"))[0] != 0
+
+
 class Machine:
     """`hidden` are variables that no child may see: the secrets of the config."""
 
@@ -48,8 +59,7 @@ class Machine:
     async def file(self, launch: Launch, tell: Tell) -> Path:
         """The model's file, fetched if it has to be; `tell` is told before each. Raises Cannot."""
         if launch.on_hub is None:
-            if not launch.file.is_file():
-                raise Cannot(f"there is no file {launch.file}, which start.llama_server.model names")
+            missing(launch)
             return launch.file
         return await _fetched(*launch.on_hub, self._visible(self.hidden - TOKENS), tell)
 

@@ -53,6 +53,15 @@ def starts(model: Path) -> list[Start]:
     return [Start(**json.loads(line)) for line in left.read_text().splitlines()] if left.exists() else []
 
 
+def lives(pid: int) -> bool:
+    """False if it is not there, or only waits for somebody to ask how it ended."""
+    try:
+        os.kill(pid, 0)
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (ProcessLookupError, FileNotFoundError):
+        return False
+
+
 def main() -> None:
     options = dict(zip(sys.argv[1::2], sys.argv[2::2], strict=False))
     model = Path(options["--model"])
