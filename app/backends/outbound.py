@@ -58,7 +58,7 @@ def forced_function(request: ChatRequest, quirks: Quirks) -> str | None:
 
 def _emulated(body: Body, quirks: Quirks) -> Body | None:
     """The one tool that has to be called, if the backend ignores that and takes its schema as a format."""
-    if quirks.tool_choice != "none" or "tool_choice.named" not in quirks.has:
+    if quirks.tool_choice == "any" or "tool_choice.named" not in quirks.has:
         return None
     tool = named_tool(body)
     name = tool["function"].get("name") if tool else None
@@ -74,10 +74,8 @@ def _usage(body: Body, request: ChatRequest, quirks: Quirks) -> None:
 
 def _chat(body: Body, quirks: Quirks, note: Note) -> None:
     body["messages"] = [_message(message, quirks) for message in body["messages"]]
-    if quirks.tool_choice == "none" and "tool_choice" in body:
+    if quirks.tool_choice != "any" and "tool_choice" in body:
         _emulate_choice(body, quirks, note)
-    elif quirks.tool_choice == "words" and isinstance(body.get("tool_choice"), dict):
-        _choose_in_words(body, note)
     wanted = body.get("response_format")
     if wanted is not None and quirks.formats == "value":
         _tag_by_value(body, wanted)
@@ -115,6 +113,8 @@ def _with_one_text(message: Body) -> Body:
 
 def _emulate_choice(body: Body, quirks: Quirks, note: Note) -> None:
     tool = _emulated(body, quirks)
+    if tool is None and quirks.tool_choice == "words" and isinstance(body["tool_choice"], str):
+        return
     choice = body.pop("tool_choice")
     if choice == "none":
         body.pop("tools", None)
@@ -127,16 +127,6 @@ def _emulate_choice(body: Body, quirks: Quirks, note: Note) -> None:
         body.pop("parallel_tool_calls", None)  # there is one call
     elif choice not in (None, "auto"):
         note("tool_choice")
-
-
-def _choose_in_words(body: Body, note: Note) -> None:
-    """A call of one function is the call that is required of whom knows no other."""
-    tool = named_tool(body)
-    if tool is None:
-        note("tool_choice")
-    else:
-        body["tools"], body["tool_choice"] = [tool], "required"
-        body["parallel_tool_calls"] = False  # there is one call
 
 
 def _tag_by_value(body: Body, wanted: Body) -> None:

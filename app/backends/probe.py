@@ -46,7 +46,6 @@ _OLLAMA: Mapping[str, tuple[Capability, ...]] = {
     "vision": ("vision",),
     "tools": ("tools", "tool_choice.none", "tool_choice.named", "tools_with_format"),
 }
-_SIGHT: frozenset[Capability] = frozenset({"vision", "vision_url"})
 _OLLAMA_ALWAYS: tuple[Capability, ...] = ("json_object", "json_schema", "logprobs", "tool_choice.none")
 _STATES: Mapping[str, State] = {
     "running": "ready",
@@ -252,15 +251,14 @@ def _llama_cpp(client: httpx.Client, asking: Asking) -> Facts:
     props = (client.get("/props")).raise_for_status().json()
     settings = props.get("default_generation_settings") or {}
     window = _number(settings.get("n_ctx")) or _number(props.get("n_ctx"))
-    return Facts("ready", context_window=window, capabilities=_llama_capabilities(props))
+    return Facts("ready", context_window=window, capabilities=_modalities(props.get("modalities")))
 
 
-def _llama_capabilities(props: dict[str, Any]) -> frozenset[Capability] | None:
-    """A model without a projector sees nothing, older servers do not say; each of several choices takes a slot."""
-    said = props.get("modalities")
-    blind = _SIGHT if isinstance(said, dict) and not said.get("vision") else frozenset()
-    single: frozenset[Capability] = frozenset({"n"} if props.get("total_slots") == 1 else ())
-    return EVERYTHING - blind - single if blind or single else None
+def _modalities(said: object) -> frozenset[Capability] | None:
+    """A model without a projector sees nothing; older servers do not say."""
+    if not isinstance(said, dict) or said.get("vision"):
+        return None
+    return EVERYTHING - {"vision", "vision_url"}
 
 
 def _tgi(client: httpx.Client, asking: Asking) -> Facts:

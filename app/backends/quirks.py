@@ -82,7 +82,8 @@ OLLAMA = Quirks(
 VLLM = Quirks(reasoning="reasoning", off=NO_THINKING, low={"reasoning_effort": "low"})
 
 LLAMA_CPP = Quirks(
-    has=EVERYTHING - _capabilities("audio"),
+    # With a format it never calls; of several choices it takes a slot for each and counts the tokens of one.
+    has=EVERYTHING - _capabilities("audio n prompt_list tools_with_format"),
     tool_choice="words",  # an object, it reads as auto
     off={"reasoning_effort": "none"},
     low={"reasoning_effort": "low"},

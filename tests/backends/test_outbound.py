@@ -178,15 +178,16 @@ def test_no_tool_is_emulated_by_dropping_the_tools() -> None:
     assert not body.keys() & {"tools", "tool_choice", "parallel_tool_calls"}
 
 
+@pytest.mark.parametrize("kind", ["ollama", "llama-cpp"])
 @pytest.mark.parametrize(("tools", "choice"), [([TOOL, OTHER], NAMED), ([TOOL], "required")])
-def test_a_named_tool_is_emulated_by_its_schema(tools: list[Json], choice: Any) -> None:
+def test_a_named_tool_is_emulated_by_its_schema(kind: str, tools: list[Json], choice: Any) -> None:
     """That tool alone, and its parameters as response format."""
-    body = sent("ollama", tools=tools, tool_choice=choice)
+    body = sent(kind, tools=tools, tool_choice=choice)
     assert body["tools"] == [TOOL]
     assert "tool_choice" not in body
     assert body["response_format"]["json_schema"]["schema"] == TOOL["function"]["parameters"]
     request = ChatRequest("chat", {"messages": HELLO, "tools": tools, "tool_choice": choice})
-    assert forced_function(request, BY_KIND["ollama"]) == "f"
+    assert forced_function(request, BY_KIND[kind]) == "f"
     assert forced_function(request, BY_KIND["vllm"]) is None
 
 
@@ -197,6 +198,7 @@ def test_a_named_tool_is_emulated_by_its_schema(tools: list[Json], choice: Any) 
         ("ollama", [{"type": "function", "function": {}}], "required"),  # there is nothing to name
         ("ollama", [TOOL, OTHER], "required"),
         ("ollama", [TOOL], {"type": "allowed_tools", "allowed_tools": {"mode": "auto"}}),
+        ("llama-cpp", [TOOL], {"type": "allowed_tools", "allowed_tools": {"mode": "auto"}}),
     ],
 )
 def test_a_choice_that_cannot_be_emulated_is_counted(kind: str, tools: list[Json], choice: Any) -> None:
@@ -215,21 +217,6 @@ def test_tool_choice_passes_where_it_is_honoured() -> None:
     assert sent("vllm", tools=[TOOL], tool_choice=NAMED)["tool_choice"] == NAMED
     body = sent("llama-cpp", tools=[TOOL, OTHER], tool_choice="required")
     assert (body["tools"], body["tool_choice"]) == ([TOOL, OTHER], "required")
-
-
-def test_a_named_tool_is_the_only_one_where_words_are_known_alone() -> None:
-    """llama.cpp reads an object as auto."""
-    body = sent("llama-cpp", tools=[OTHER, TOOL], tool_choice=NAMED, parallel_tool_calls=True)
-    assert (body["tools"], body["tool_choice"], body["parallel_tool_calls"]) == ([TOOL], "required", False)
-    request = ChatRequest("chat", {"messages": HELLO, "tools": [OTHER, TOOL], "tool_choice": NAMED})
-    assert forced_function(request, BY_KIND["llama-cpp"]) is None  # the call comes as one
-
-
-def test_another_object_is_counted_where_words_are_known_alone() -> None:
-    noted: list[str] = []
-    choice = {"type": "allowed_tools", "allowed_tools": {"mode": "auto"}}
-    assert sent("llama-cpp", noted=noted, tools=[TOOL], tool_choice=choice)["tools"] == [TOOL]
-    assert noted == ["tool_choice"]
 
 
 def test_what_is_ignored_is_counted() -> None:

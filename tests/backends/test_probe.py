@@ -13,7 +13,6 @@ from app.backends.scripted import Endpoint, Kind, Model, Scripted, serve
 from app.core.types import BackendSpec, Zone
 
 KINDS: list[Kind] = ["ollama", "vllm", "llama-cpp", "tgi", "transformers", "openai"]
-SIGHT = {"vision", "vision_url"}
 LEARNED = {"ollama", "vllm", "llama-cpp", "tgi"}
 
 
@@ -173,16 +172,12 @@ async def test_a_wrong_key_is_named() -> None:
         assert "key" in ((await probe(asking(url, "openai"))).problem or "")
 
 
-@pytest.mark.parametrize(
-    ("slots", "vision", "lacking"),
-    [(2, True, None), (2, False, SIGHT), (1, True, {"n"}), (1, False, SIGHT | {"n"})],
-)
-async def test_a_llama_servers_abilities_are_learned(slots: int, vision: bool, lacking: set[str] | None) -> None:
-    """Of its model and of its slots: with one there cannot be several choices."""
-    async with serve(Scripted(Model(imitates="llama-cpp", name="m", slots=slots, vision=vision))) as url:
+@pytest.mark.parametrize("vision", [False, True])
+async def test_a_llama_servers_sight_is_learned(vision: bool) -> None:
+    """A model without a projector is blind."""
+    async with serve(Scripted(Model(imitates="llama-cpp", name="m", vision=vision))) as url:
         facts = await probe(asking(url, "llama-cpp"))
-    assert (facts.capabilities is None) == (lacking is None)
-    assert EVERYTHING - (facts.capabilities or EVERYTHING) == (lacking or set())
+    assert facts.capabilities == (None if vision else EVERYTHING - {"vision", "vision_url"})
 
 
 async def test_a_loading_llama_server_is_loading() -> None:

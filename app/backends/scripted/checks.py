@@ -66,9 +66,17 @@ def as_understood(body: Json, model: Model) -> Json:
     known = {name: value for name, value in body.items() if name not in _IGNORED.get(model.imitates, ())}
     if model.imitates == "ollama" and "messages" in body:
         known["messages"] = [one for message in body["messages"] for one in _split(message)]
-    if model.imitates == "llama-cpp" and isinstance(known.get("tool_choice"), dict):
-        del known["tool_choice"]  # of the type it expects there are only words
+    if model.imitates == "llama-cpp":
+        _choose_like_llama(known)
     return known
+
+
+def _choose_like_llama(known: Json) -> None:
+    """`tool_choice` is a word there, anything else is as if it was not given; an answer in a format is no call."""
+    if isinstance(known.get("tool_choice"), dict):
+        del known["tool_choice"]
+    if (known.get("response_format") or {}).get("type") in ("json_object", "json_schema"):
+        known["tool_choice"] = "none"
 
 
 def is_tokens(given: Any) -> bool:

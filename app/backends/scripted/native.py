@@ -97,6 +97,8 @@ async def answer_to(
         return await _ollama(scripted, path, body, receive, send)
     found = _info(scripted, path, query)
     if found is None:
+        if kind == "llama-cpp":
+            return await answer(send, 404, error(kind, 404, "File Not Found", "not_found_error"))
         return await answer_json(send, {"error": f"not found: {method} {path}"}, 404)
     status, value, headers = found
     await answer(send, status, value, headers)

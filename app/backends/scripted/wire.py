@@ -90,6 +90,7 @@ class Wire:
         self.style = STYLES[model.imitates]
         self.head = self._head(model.imitates, number)
         self.call_id = f"call_{number:08x}"
+        self.usage_on_finish = self.style.usage_on_finish or (model.imitates == "llama-cpp" and not chat)
         self.n = body.get("n") or 1
         self.asks_usage = (body.get("stream_options") or {}).get("include_usage") is True
         made = said.tokens * self.n
@@ -115,7 +116,7 @@ class Wire:
         """(payload, tokens in it) in order; the last ones carry finish reason and usage."""
         for index in range(self.n):
             yield from self._choice_events(answer, index)
-        if ask_usage and not self.style.usage_on_finish:
+        if ask_usage and not self.usage_on_finish:
             yield orjson.dumps(self._last(self.usage)), 0
 
     def _choice_events(self, answer: Answer, index: int) -> Iterator[tuple[bytes, int]]:
@@ -132,7 +133,7 @@ class Wire:
         if answer.call:
             yield from ((self._chunk({**delta, **role}, index), 1) for delta in self._calls(*answer.call))
         finish = self._finish(answer)
-        usage = self.usage if self.style.usage_on_finish and index == self.n - 1 else None
+        usage = self.usage if self.usage_on_finish and index == self.n - 1 else None
         yield self._chunk(self._role_tgi() if self.chat else "", index, finish, usage=usage), 0
 
     def _whole_choice(self, answer: Answer, index: int) -> Json:
@@ -193,7 +194,7 @@ class Wire:
 
     def _logprobs(self, pieces: list[str]) -> Json:
         """Every token is said to be likely: what matters is the shape."""
-        if not self.chat:
+        if not self.chat and self.model.imitates != "llama-cpp":  # which has the one form for both
             return {"tokens": pieces, "token_logprobs": [-0.25] * len(pieces), "top_logprobs": None, "text_offset": []}
         tokens = [{"token": one, "logprob": -0.25, "bytes": list(one.encode()), "top_logprobs": []} for one in pieces]
         return {"content": tokens}
