@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import orjson
 
 from app.backends import faults
-from app.backends.http_client import LIBRARY_FAULTS, HttpClient, HttpReply
+from app.backends.http_client import HttpClient
+from app.backends.http_connection import HttpReply
 from app.backends.inbound import Stream, Whole
 from app.backends.outbound import forced_function, outbound, thinking_fields
 from app.backends.quirks import Quirks
@@ -50,7 +51,7 @@ class OpenAIBackend:
         self._wiring = wiring
         root = spec.base_url.rstrip("/").removesuffix("/v1")
         self._urls = {api: f"{root}/v1{path}" for api, path in PATHS.items()}
-        self._headers = {"content-type": "application/json", "accept-encoding": "identity"}
+        self._headers = {"content-type": "application/json"}
         if wiring.api_key:
             self._headers["authorization"] = f"Bearer {wiring.api_key}"
         self._headers.update(wiring.extra_headers)
@@ -114,36 +115,28 @@ class HttpAnswer:
         return model.replace(self._key, MASK) if model and self._key and self._secret else model
 
     async def read(self) -> bytes | None:
+        """One coroutine for all of it: each one more is paid for by every piece of a stream."""
         if self._ended:
             await self._linger()
             return None
+        shape, reply, out = self._shape, self._reply, b""
         try:
-            out = await self._more()
+            if isinstance(shape, Whole):
+                self._ended = True
+                out = shape.shape(await reply.read())
+            else:
+                while not out and not self._over:
+                    data = await reply.chunk()
+                    out = shape.feed(data) if data else b""
+                    self._over = not data or shape.done
+                if not out:
+                    self._ended = True
+                    out = shape.finish()
         except UpstreamFault as fault:
             raise _masked(fault, self._key) from None
         if self._secret is not None and self._secret in out:  # events come whole, so none is cut in two
             return out.replace(self._secret, MASK.encode())
         return out
-
-    async def _more(self) -> bytes:
-        shape = self._shape
-        if isinstance(shape, Whole):
-            self._ended = True
-            return shape.shape(await self._reply.read())
-        reply = self._reply
-        while not self._over:
-            try:
-                data = await reply.wait()  # this is `chunk`, spelled out
-            except LIBRARY_FAULTS as error:
-                raise reply.broken(error) from None
-            if not data:
-                reply.end()
-            out = shape.feed(data) if data else b""
-            self._over = not data or shape.done
-            if out:
-                return out
-        self._ended = True
-        return shape.finish()
 
     def close(self) -> None:
         self._reply.close()

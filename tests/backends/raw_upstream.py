@@ -7,7 +7,8 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from app.backends.http_client import HttpClient, HttpReply
+from app.backends.http_client import HttpClient
+from app.backends.http_connection import HttpReply
 
 BOUND = 1.0  # seconds within which the far side must notice
 HEADERS = {"content-type": "application/json", "authorization": "Bearer sk-secret"}
@@ -97,9 +98,11 @@ async def silent(_: Exchange) -> None:
 
 @asynccontextmanager
 async def client(
-    proxies: bool = False, connect_timeout: float = 5.0, max_connections: int = 100
+    proxies: bool = False, connect_timeout: float = 5.0, max_connections: int = 100, keep_idle: float = 50.0
 ) -> AsyncIterator[HttpClient]:
-    made = HttpClient(proxies=proxies, connect_timeout=connect_timeout, max_connections=max_connections)
+    made = HttpClient(
+        proxies=proxies, connect_timeout=connect_timeout, max_connections=max_connections, keep_idle=keep_idle
+    )
     try:
         yield made
     finally:

@@ -218,3 +218,30 @@ async def test_a_closed_client_refuses_and_breaks_off() -> None:
         with pytest.raises(UpstreamUnavailable):
             await ask(http, upstream.url)
         assert len(upstream.requests) == 1
+
+
+async def test_idle_connections_are_closed_in_time() -> None:
+    """Before a load balancer drops them in silence."""
+    async with Upstream(always(OK)) as upstream, client(keep_idle=0.1) as http:
+        await (await ask(http, upstream.url)).read()
+        await asyncio.wait_for(upstream.left.wait(), BOUND + 1)
+        await (await ask(http, upstream.url)).read()
+        assert upstream.connections == 2
+
+
+async def test_a_backend_that_speaks_unasked_is_left() -> None:
+    """Bytes on an idle connection must not become the answer to the next request."""
+    go_on = asyncio.Event()
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.send(OK)
+        if exchange.connection == 1:
+            await go_on.wait()
+            await exchange.send(OK.replace(b"hi", b"no"))
+
+    async with Upstream(script) as upstream, client() as http:
+        await (await ask(http, upstream.url)).read()
+        go_on.set()
+        await asyncio.wait_for(upstream.left.wait(), BOUND)
+        assert await (await ask(http, upstream.url)).read() == b"hi"
+        assert upstream.connections == 2

@@ -105,12 +105,18 @@ async def tunnel() -> AsyncIterator[tuple[int, list[bytes]]]:
             writer.transport.abort()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await answer(reader, writer)
+        finally:
+            writer.transport.abort()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         heads.append(await reader.readuntil(b"\r\n\r\n"))
         if not heads[-1].startswith(b"CONNECT"):
             await reader.readexactly(content_length(heads[-1]))
             writer.write(OK)
             await reader.read()
-            return writer.transport.abort()
+            return
         port = int(heads[-1].split()[1].rpartition(b":")[2])
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
