@@ -47,8 +47,8 @@ class Plan:
         ]
 
 
-FULL = Plan(rounds=5, seconds=1.5, soak=figures.SOAK, peer_soak_seconds=30.0)
-QUICK = Plan(rounds=2, seconds=0.5, soak=3_000, peer_soak_seconds=3.0)
+FULL = Plan(rounds=5, seconds=1.2, soak=figures.SOAK, peer_soak_seconds=30.0)
+QUICK = Plan(rounds=2, seconds=0.5, soak=3_000, peer_soak_seconds=3.0, warm_seconds=1.0, chunks=50)
 
 
 @dataclass

@@ -33,8 +33,13 @@ def main(arguments: Sequence[str]) -> int:
     if "ROUTING_DATA" not in os.environ:
         print("set ROUTING_DATA to the folder of the public data: docs/router.md says where it is had", file=sys.stderr)
         return 2
-    parts = [ABOUT, "## Gateway", printed(shlex.join(["python", "-m", "tests.bench", *arguments]))]
-    parts += ["## Router", ABOUT_ROUTER, block(ROUTER), "## Model", ABOUT_MODEL, block(MODEL)]
+    gateway = shlex.join(["python", "-m", "tests.bench", *arguments])
+    try:
+        parts = [ABOUT, "## Gateway", printed(gateway)]
+        parts += ["## Router", ABOUT_ROUTER, block(ROUTER), "## Model", ABOUT_MODEL, block(MODEL)]
+    except subprocess.CalledProcessError as error:
+        print(f"{error}\n{error.stdout}", file=sys.stderr)
+        return 1
     print("\n\n".join(parts))
     return 0
 
@@ -44,7 +49,7 @@ def printed(command: str) -> str:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     environ = {**os.environ, "PATH": path}
     done = subprocess.run(["sh", "-c", command], env=environ, stdout=subprocess.PIPE, text=True, check=True)
-    return done.stdout.strip()
+    return done.stdout.strip("\n")
 
 
 def block(command: str) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
-from tests.bench import router
+from tests.bench import results, router
 from tests.bench.__main__ import BENCHMARKS, main
 
 
@@ -35,3 +37,45 @@ def test_the_table_of_the_router(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(len([float(figure) for figure in row[28:].split()]) == 4 for row in rows)
     assert "model.npz" in size
     assert load.startswith("load ")
+
+
+def test_the_results_are_what_the_commands_print(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each command with its output below, in this order; options go to the gateway's."""
+    monkeypatch.setenv("ROUTING_DATA", "/data")
+    monkeypatch.setattr(results, "printed", lambda command: f"printed by {command}")
+    assert main(["results", "--quick"]) == 0
+    page = capsys.readouterr().out
+    commands = ["python -m tests.bench --quick", results.ROUTER, results.MODEL]
+    places = [page.index(f"printed by {command}") for command in commands]
+    assert places == sorted(places)
+    assert all(f"    {command}\n\n```\nprinted by {command}\n```" in page for command in commands[1:])
+
+
+def test_results_want_the_data(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Before ten minutes are spent."""
+    monkeypatch.delenv("ROUTING_DATA", raising=False)
+    assert main(["results"]) == 2
+    assert "set ROUTING_DATA" in capsys.readouterr().err
+
+
+def test_results_of_a_failed_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """There is no page; what it had printed is not lost."""
+    monkeypatch.setenv("ROUTING_DATA", "/data")
+    monkeypatch.setattr(results, "printed", lambda _, real=results.printed: real("echo so far; exit 3"))
+    assert main(["results"]) == 1
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "exit status 3" in told.err
+    assert "so far" in told.err
+
+
+def test_commands_find_this_environment() -> None:
+    """`python` is the one that runs this, whatever the path says."""
+    assert results.printed("python -c 'import sys; print(sys.prefix)'") == sys.prefix
+
+
+def test_indented_output_stays_so() -> None:
+    """A command shown as code, or the empty corner of a table, at the very start."""
+    assert results.printed("printf '\\n    a\\nb\\n\\n'") == "    a\nb"
