@@ -35,16 +35,15 @@ def test_a_tiny_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert names[0] == "direct"
     assert {"smallfirst", "smallfirst + records"} < set(names)
     table = {row.split("|")[1].strip(): dict(zip(names, row.split("|")[2:-1], strict=False)) for row in rows if row}
-    for figure in (
-        "CPU us per JSON request, 64 at once",
-        "CPU us per streamed chunk, 16 at once",
-        "growth MB in the soak",
-    ):
-        assert "-" not in table[figure]["smallfirst"].split(), figure
-    assert float(table["CPU us per JSON request, 1 at once"]["smallfirst"]) > 10
-    assert 20 < float(table["RSS MB after the soak"]["smallfirst"]) < 500
+    for figure in ("CPU us per JSON request, 64 at once", "CPU us per streamed chunk, 16 at once"):
+        assert number(table[figure]["smallfirst"]) > 5, figure  # a process that does anything takes as much
+    assert 20 < number(table["RSS MB after the soak"]["smallfirst"]) < 500
     assert table["requests in the soak"]["smallfirst"].strip() == "60"
     assert {cell.strip() for cell in table["wrong answers"].values()} == {"0"}
+
+
+def number(cell: str) -> float:
+    return float(cell.split()[0].replace(",", ""))
 
 
 def test_wrong_answers_fail_the_run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
