@@ -30,6 +30,7 @@ from app.core.types import (
     State,
     Timeouts,
     Usage,
+    Why,
     Zone,
 )
 from app.gateway import Gateway, Post, Routing, Slots
@@ -144,18 +145,24 @@ async def meet(element: Exception | asyncio.Event | Hang) -> None:
 
 
 class FakeRouter:
-    """Gives `value`, has no opinion (None), or raises it."""
+    """Gives `value` and says `why`, has no opinion (None), or raises either."""
 
     name = "fake"
     version = "1"
 
-    def __init__(self, value: float | Exception | None = 0.1) -> None:
+    def __init__(self, value: float | Exception | None = 0.1, why: Why | Exception = ()) -> None:
         self.value = value
+        self.why = why
 
     def score(self, request: ChatRequest) -> Score | None:
         if isinstance(self.value, Exception):
             raise self.value
-        return None if self.value is None else Score(self.value)
+        return None if self.value is None else Score(self.value, self.tell)
+
+    def tell(self) -> Why:
+        if isinstance(self.why, Exception):
+            raise self.why
+        return self.why
 
     def threshold(self, llm_share: float) -> float:
         return 1.0 - llm_share

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from math import exp
 from typing import Any, NamedTuple
 
@@ -27,6 +28,7 @@ from numpy.typing import NDArray
 
 from app.core.features import BUCKETS, COUNTERS, Features, features
 from app.core.forest import Forest
+from app.core.types import Score, Why
 
 FORMAT_VERSION = 2
 QUANTILES = 1001
@@ -34,7 +36,6 @@ TOP = 3
 WHOLE = ("word_weights", "set_tasks")
 
 Floats = NDArray[np.float64]
-Why = tuple[tuple[str, float], ...]
 
 
 class Parts(NamedTuple):
@@ -106,13 +107,16 @@ class Blend:
     def logit(self, body: Mapping[str, Any]) -> float:
         return self.parts(features(body)).logit
 
-    def judge(self, body: Mapping[str, Any]) -> tuple[float, Why]:
-        """The score, and the TOP contributions to its logit by size, measured from an average request."""
+    def judge(self, body: Mapping[str, Any]) -> Score:
+        """The score, ready to tell the TOP contributions to its logit by size, measured from an average request."""
         parts = self.parts(features(body))
+        return Score(sigmoid(parts.logit), partial(self._top, parts))
+
+    def _top(self, parts: Parts) -> Why:
         moved = self._moved(parts).tolist()
         sizes = list(map(abs, moved))
         largest = sorted(range(len(sizes)), key=sizes.__getitem__, reverse=True)
-        return sigmoid(parts.logit), tuple([(self._names[at], moved[at]) for at in largest[:TOP]])
+        return tuple([(self._names[at], moved[at]) for at in largest[:TOP]])
 
     def explain(self, body: Mapping[str, Any]) -> list[tuple[str, float]]:
         """Contributions that sum to the logit: the baseline of an average request, then the largest first.

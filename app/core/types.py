@@ -7,6 +7,7 @@ counted as the backend reports them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -125,12 +126,20 @@ class Caller:
     headers: tuple[tuple[str, str], ...] = ()
 
 
+Why = tuple[tuple[str, float], ...]
+
+
+def unexplained() -> Why:
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Score:
-    """`value` is P(the large model is needed), 0..1; `why` names what moved it most, without words of the prompt."""
+    """`value` is P(the large model is needed), 0..1. `why` names what moved it most, without words of the prompt: it is
+    asked when the answer is on its way, so that no first token waits for it."""
 
     value: float
-    why: tuple[tuple[str, float], ...] = ()
+    why: Callable[[], Why] = unexplained
 
 
 @dataclass(frozen=True, slots=True)

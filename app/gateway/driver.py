@@ -13,6 +13,7 @@ import asyncio
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 from app.core import policy
@@ -20,7 +21,7 @@ from app.core.cascade import cascade
 from app.core.chat import ChatRequest
 from app.core.rules import Rule, judge
 from app.core.sessions import LocalSessions
-from app.core.types import Answered, Api, Attempt, Caller, Facts, Failed, Outcome, Plan, Score, Served, Step, View
+from app.core.types import Answered, Api, Attempt, Caller, Facts, Failed, Outcome, Plan, Score, Served, Step, View, Why
 from app.errors import (
     GatewayError,
     InvalidRequest,
@@ -158,13 +159,22 @@ class Gateway:
             if score is not None:
                 if not 0.0 <= score.value <= 1.0:  # not a number, for instance, would be below every threshold
                     raise ValueError("a score is a probability")
-                story.why, story.router = score.why, f"{self.router.name} {self.router.version}"
+                story.why = partial(self._why, score)
+                story.router = f"{self.router.name} {self.router.version}"
             return score
         except Exception as error:  # a router is replaceable code: whatever it does, requests are served
             self._on_router_failure(error)
             return None
         finally:
             story.classify = self._now() - started
+
+    def _why(self, score: Score) -> Why:
+        """Asked when the request has ended."""
+        try:
+            return score.why()
+        except Exception as error:
+            self._on_router_failure(error)
+            return ()
 
     def _embedding_plan(self, request: ChatRequest, story: Story) -> Plan:
         """Vectors of different models cannot be mixed: one step, no score, no fallback."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from app.core.chat import ChatRequest
 from app.core.tokens import TokenRate, is_truncated
-from app.core.types import Api, Attempt, Caller, Capability, Plan, Receipt, Record, Usage
+from app.core.types import Api, Attempt, Caller, Capability, Plan, Receipt, Record, Usage, Why, unexplained
 from app.errors import ClientFault, GatewayError, OurFault, UpstreamFault, UpstreamRejected
 from app.gateway.books import Books
 from app.ports import Observer
@@ -66,7 +66,7 @@ class Story:
         self.trail: tuple[tuple[str, str], ...] = ()
         self.receipts: list[Receipt] = []
         self.classify: float | None = None
-        self.why: tuple[tuple[str, float], ...] = ()
+        self.why: Callable[[], Why] = unexplained
         self.router = ""
         self.estimate: int | None = None
         self.truncated = False
@@ -156,7 +156,7 @@ class Story:
             session=caller.session,
             needs=request.needs if request else frozenset(),
             rule=plan.rule if plan else None,
-            why=self.why,
+            why=self.why(),
             router=self.router,
             baseline_nano=self.baseline_nano if outcome == "ok" else None,
             estimate=self.estimate,

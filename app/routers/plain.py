@@ -22,7 +22,7 @@ class LengthRouter:
 
     def score(self, request: ChatRequest) -> Score:
         length = _length(request)
-        return Score(length / (length + USUAL), (("length", log1p(length)),))
+        return Score(length / (length + USUAL), lambda: (("length", log1p(length)),))
 
     def threshold(self, llm_share: float) -> float:
         """As if lengths were spread like a logistic curve around `USUAL`; calibrate on traffic for a better one."""

@@ -44,7 +44,7 @@ class TrainedRouter:
         return cls(_model(directory, data, card), f"{card.get('date')}-{digest[:8]}")
 
     def score(self, request: ChatRequest) -> Score:
-        return Score(*self.model.judge(request.body))
+        return self.model.judge(request.body)
 
     def threshold(self, llm_share: float) -> float:
         return self.model.threshold(llm_share)

@@ -193,16 +193,16 @@ def test_an_explanation_says_what_came_from_where() -> None:
 @pytest.mark.parametrize("text", TEXTS)
 def test_a_judgement_names_what_moved_it_most(text: str) -> None:
     """With the score come the largest contributions of the explanation, in its order."""
-    score, why = full().judge(ask(text))
-    assert score == full().score(ask(text))
-    assert list(why) == full().explain(ask(text))[1 : TOP + 1]
+    found = full().judge(ask(text))
+    assert found.value == full().score(ask(text))
+    assert list(found.why()) == full().explain(ask(text))[1 : TOP + 1]
 
 
 def test_contributions_of_one_size_are_told_once_each() -> None:
     """Trees of two tasks that say the same are two parts, and so are parts that say nothing."""
     model = plain(forest=replace(plain().forest, bases=np.array([2.0, -2.0])))
     for one in (model, plain()):
-        _, why = one.judge(ask("hi"))
+        why = one.judge(ask("hi")).why()
         assert list(why) == one.explain(ask("hi"))[1 : TOP + 1]
         assert len({name for name, _ in why}) == TOP
 
@@ -223,9 +223,9 @@ MODEL = full()
 
 
 def assert_sane(model: Blend, body: Mapping[str, Any]) -> None:
-    score, why = model.judge(body)
-    assert 0.0 <= score <= 1.0
-    assert len(why) == TOP
+    found = model.judge(body)
+    assert 0.0 <= found.value <= 1.0
+    assert len(found.why()) == TOP
     parts = model.explain(body)
     assert all(isfinite(value) for _, value in parts)
     assert sum(value for _, value in parts) == pytest.approx(model.logit(body), abs=1e-9)

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from app.core.prices import HourPrice, Unpriced
-from app.core.types import Capacity, Facts, Plan, Step, Usage
+from app.core.types import Capacity, Facts, Plan, Step, Usage, Why
 from app.errors import (
     InvalidRequest,
     Saturated,
@@ -155,6 +155,16 @@ async def test_router_unavailable(value: Exception | None) -> None:
     assert (record.reason, record.tier, record.score) == ("router-unavailable", "slm", None)
     assert rig.router_failures == ([value] if value else [])
     assert record.classify is not None
+
+
+@pytest.mark.parametrize("why", [(("length", 1.5),), RuntimeError("broken")], ids=["told", "raises"])
+async def test_the_record_says_what_moved_the_score(why: Why | Exception) -> None:
+    """A router that cannot say it loses neither the score nor the record."""
+    rig = two_tiers(router=FakeRouter(0.1, why))
+    assert await answer(rig) == ANSWER
+    failed = isinstance(why, Exception)
+    assert (rig.record.score, rig.record.why) == (0.1, () if failed else why)
+    assert rig.router_failures == ([why] if failed else [])
 
 
 async def test_explicit_model_is_not_scored() -> None:
