@@ -183,7 +183,7 @@ def _labels(folder: Path) -> None:
     rows = [
         {"id": f"r-{number}", "prompt": f"{verb} {thing}", "verdict": label, "split": "dev"}
         for number, (verb, thing, label) in enumerate(examples.texts("en"))
-        if number % 2
+        if number % 5 == 0  # the time of `evaluate` grows with them
     ]
     examples.jsonl(folder / "mine.jsonl", rows)
     scores = [f"{row['id']},{index / len(rows):.4f}\n" for index, row in enumerate(rows)]

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests import needs
-from tests.docs.commands import ROOT, SHELL, Command, blocks, commands, pages
+from tests.docs.commands import ROOT, SHELL, Block, Command, blocks, commands, pages
 from tests.docs.listed import ELSEWHERE, LISTED, PROSE
 from tests.docs.sandbox import Sandbox, put_in_the_large_model, sandbox
 from tests.test_docs import PAGES
@@ -84,15 +84,15 @@ def test_no_other_exception_is_left_over() -> None:
 @pytest.mark.parametrize(
     "block", [one for page in pages() for one in blocks(page)], ids=lambda one: f"{one.page}:{one.line}"
 )
-def test_each_block_is_of_a_kind_that_is_checked(block: object) -> None:
+def test_each_block_is_of_a_kind_that_is_checked(block: Block) -> None:
     """Shell and Python are run; tests/test_docs.py loads all YAML; the others have a test that reads them."""
-    page, language = block.page, block.language  # type: ignore[attr-defined]
+    page, language = block.page, block.language
     if language == "yaml" and ROOT / page in PAGES:
         return
     if language in (*SHELL, "python", "http", PROSE) and (page, language) not in ELSEWHERE:
         return
     assert (page, language) in ELSEWHERE, (
-        f"{page}:{block.line}: nothing checks blocks of `{language}` here; write a test of the page, and name it in "  # type: ignore[attr-defined]
+        f"{page}:{block.line}: nothing checks blocks of `{language}` here; write a test of the page, and name it in "
         "ELSEWHERE of tests/docs/listed.py"
     )
     text = (ROOT / ELSEWHERE[page, language]).read_text("utf-8")
