@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.real.house import SLOTS, WINDOW, House, opened
+from tests.real.house import NAME, SLOTS, WINDOW, House, opened
 from tests.real.llama import Llama, running, write_model
 
-OPTIONS = ("--parallel", str(SLOTS), "--ctx-size", str(SLOTS * WINDOW))
+OPTIONS = ("--alias", NAME, "--parallel", str(SLOTS), "--ctx-size", str(SLOTS * WINDOW))
 
 
 @pytest.fixture(scope="session")

@@ -15,12 +15,13 @@ from tests.e2e.process import HOST, GatewayProcess, gateway
 from tests.real.llama import Llama
 
 SLOTS = 2
-WINDOW = 16384  # of each slot: an answer that fills it takes long enough to be left
+NAME = "tiny"
+WINDOW = 4096  # of each slot: an answer that fills it takes half a minute
 LARGE = "maker/large"
 CONFIG = """
 server: {{host: 127.0.0.1, port: {{port}}}}
 backends:
-  small: {{kind: llama-cpp, zone: local, base_url: "{small}", model: tiny, price: unpriced{more},
+  small: {{kind: llama-cpp, zone: local, base_url: "{small}", model: {tiny}, price: unpriced{more},
           capacity: {{concurrent: {slots}, queue: 16, max_wait: 60s}}}}
   large: {{kind: openai, zone: remote, host: cloud, base_url: "{large}", model: {name}, price: unpriced}}
 tiers: [{{name: slm, backends: [small]}}, {{name: llm, backends: [large]}}]
@@ -50,7 +51,7 @@ def opened(folder: Path, llama: Llama, more: str = "") -> Iterator[House]:
     fake = Scripted(Model(imitates="openai", name=LARGE, slots=8, context_window=100_000))
     with serve_in_thread(fake) as url:
         config = CONFIG.format(
-            small=llama.url, large=url, name=LARGE, slots=SLOTS, more=more, records=folder / "records.db"
+            small=llama.url, large=url, tiny=NAME, name=LARGE, slots=SLOTS, more=more, records=folder / "records.db"
         )
         with gateway(config, folder, NO_PROXY="127.0.0.1") as process:
             yield House(llama, fake, process)

@@ -83,6 +83,10 @@ class Llama:
         """How many the vocabulary makes of it."""
         return len(self.post("/tokenize", {"content": text})[1]["tokens"])
 
+    def bias(self, words: str) -> dict[str, int]:
+        """A `logit_bias` after which it says nothing but these tokens."""
+        return {str(token): 100 for token in self.post("/tokenize", {"content": words})[1]["tokens"]}
+
     def busy(self) -> int:
         """Slots that are at work."""
         return sum(slot["is_processing"] for slot in self.get("/slots"))

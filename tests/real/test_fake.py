@@ -17,11 +17,13 @@ from app.backends.scripted import Model, Scripted, serve_in_thread
 from tests.real.house import SLOTS, WINDOW, hello
 from tests.real.llama import Llama
 from tests.real.test_overflow import LONG
-from tests.real.test_tools import NAMED, TOOLS
+from tests.real.test_tools import FORMAT, NAMED, TOOLS
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 CHAT, TEXT = "/v1/chat/completions", "/v1/completions"
 MOST = 8
+BEGUN = [*hello("What is the weather?"), {"role": "assistant", "content": "<tool_call>\n"}]
+CALL = {"messages": BEGUN, "tools": TOOLS[1:], "tool_choice": "required", "max_tokens": 400}
 USAGE = {"stream": True, "stream_options": {"include_usage": True}}
 
 
@@ -70,12 +72,14 @@ def ask(url: str, path: str, body: dict[str, Any] | None = None) -> tuple[int, A
 QUESTIONS: dict[str, tuple[str, dict[str, Any] | None]] = {
     "whole": (CHAT, {"messages": hello(), "max_tokens": MOST}),
     "logprobs": (CHAT, {"messages": hello(), "max_tokens": MOST, "logprobs": True, "top_logprobs": 2}),
-    "call": (CHAT, {"messages": hello(), "tools": TOOLS, "tool_choice": "required"}),
+    "call": (CHAT, CALL),
     "text": (TEXT, {"prompt": "Hello", "max_tokens": MOST}),
     "text-logprobs": (TEXT, {"prompt": "Hello", "max_tokens": MOST, "logprobs": 2}),
     "overflow": (CHAT, {"messages": hello(LONG)}),
     "overflow-stream": (CHAT, {"messages": hello(LONG), "stream": True}),
     "many": (CHAT, {"messages": hello(), "n": SLOTS + 1}),
+    "format": (CHAT, {"messages": hello(), "max_tokens": 100, "response_format": FORMAT}),
+    "format-tools": (CHAT, {"messages": hello(), "max_tokens": 100, "tools": TOOLS, "response_format": FORMAT}),
     "tools-logprobs-stream": (CHAT, {"messages": hello(), "tools": TOOLS, "logprobs": True, "stream": True}),
     "health": ("/health", None),
     "props": ("/props", None),
@@ -91,7 +95,7 @@ def test_an_answer(question: str, fake: str, llama: Llama) -> None:
     (faked, scripted), (status, real) = ask(fake, path, body), ask(llama.url, path, body)
     assert faked == status
     assert lies(shape(scripted), shape(real)) == []
-    if status >= 400:
+    if status >= 400:  # in as many words, up to the numbers
         words = [one["error"]["message"].partition("(")[0] for one in (scripted, real)]
         assert words[0] == words[1]
 
@@ -100,7 +104,7 @@ STREAMS: dict[str, tuple[str, dict[str, Any]]] = {
     "plain": (CHAT, {"messages": hello(), "max_tokens": MOST, "stream": True}),
     "usage": (CHAT, {"messages": hello(), "max_tokens": MOST, **USAGE}),
     "logprobs": (CHAT, {"messages": hello(), "max_tokens": MOST, "logprobs": True, **USAGE}),
-    "call": (CHAT, {"messages": hello(), "tools": TOOLS[:1], "tool_choice": "required", **USAGE}),
+    "call": (CHAT, {**CALL, **USAGE}),
     "text": (TEXT, {"prompt": "Hello", "max_tokens": MOST, **USAGE}),
 }
 
@@ -134,6 +138,6 @@ def carries(event: Any) -> str:
 
 def test_a_named_function_is_not_forced_by_either(fake: str, llama: Llama) -> None:
     """An object as `tool_choice` counts as `auto`."""
-    body = {"messages": hello(), "tools": TOOLS, "tool_choice": NAMED, "max_tokens": 200}
+    body = {"messages": hello(), "tools": TOOLS, "tool_choice": NAMED, "max_tokens": 100}
     for url in (fake, llama.url):
         assert not ask(url, CHAT, body)[1]["choices"][0]["message"].get("tool_calls")

@@ -26,10 +26,10 @@ def misled(llama: Llama, tmp_path_factory: pytest.TempPathFactory) -> Iterator[H
         yield made
 
 
-def ask(house: House, model: str, stream: bool = False) -> tuple[dict[str, str], str]:
+def ask(house: House, stream: bool = False, **headers: str) -> tuple[dict[str, str], str]:
     """Our headers, and the words or the events together."""
     raw = house.client.chat.completions.with_raw_response.create(
-        model=model, messages=hello(LONG), max_tokens=8, stream=stream
+        model="auto", messages=hello(LONG), max_tokens=8, stream=stream, extra_headers=headers
     )
     answer: Any = raw.parse()
     chunks = list(answer) if stream else []
@@ -53,7 +53,7 @@ def test_the_refusal(llama: Llama, stream: bool) -> None:
 @pytest.mark.parametrize("stream", [False, True])
 def test_it_is_escalated(misled: House, stream: bool) -> None:
     """The large tier answers, and the headers say why."""
-    ours, words = ask(misled, "auto", stream)
+    ours, words = ask(misled, stream)
     assert (ours["tier"], ours["backend"], ours["model"], ours["attempts"]) == ("llm", "large", LARGE, "2")
     assert (ours["reason"], ours["final-reason"]) == ("score", OVERFLOW)
     assert words
@@ -63,14 +63,14 @@ def test_it_is_escalated(misled: House, stream: bool) -> None:
 def test_it_is_the_clients_where_no_other_may_answer(misled: House) -> None:
     """With the code that OpenAI has for it."""
     with pytest.raises(openai.BadRequestError) as caught:
-        ask(misled, "slm")
+        ask(misled, **{"x-smallfirst-local-only": "true"})
     assert caught.value.code == "context_length_exceeded"
     assert str(WINDOW) in str(caught.value)
 
 
 def test_a_window_that_was_learnt_saves_the_attempt(house: House) -> None:
     """The probe has read it, of one slot: the large tier is asked at once."""
-    ours, words = ask(house, "auto")
+    ours, words = ask(house)
     assert (ours["tier"], ours["reason"], ours["attempts"]) == ("llm", "context-window", "1")
     assert "final-reason" not in ours
     assert words

@@ -163,7 +163,7 @@ class Wire:
         if answer.call:
             name, arguments = answer.call
             call = {"id": self.call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
-            message |= {"content": "" if self.model.imitates == "ollama" else None, "tool_calls": [call]}
+            message |= {"content": "" if self.model.imitates in ("ollama", "llama-cpp") else None, "tool_calls": [call]}
         if answer.thoughts and self.style.reasoning:
             message[self.style.reasoning] = "".join(answer.thoughts)
         return message
