@@ -16,6 +16,7 @@ from app.cli.demo.clock import SLOW, SimClock
 from app.cli.demo.day import Arrival
 
 PATIENCE = 60.0  # real seconds
+REAL_PATIENCE = 900.0  # for an answer of a real model, which may have a slow processor
 TRIES = 40
 LEAVING = 5.0  # how fast the clock runs while somebody is about to leave: so slowly that the leaving is noticed
 GONE, NOTICED = 1.0, 0.3  # and for so many real seconds after: else the answer is whole before anybody has noticed
@@ -57,6 +58,24 @@ async def play(
         for arrival in day:
             await clock.sleep(midnight + arrival.at - clock.utc())
             office.create_task(person(arrival))
+
+
+async def play_in_turn(
+    url: str, day: Iterable[Arrival], at_once: int, clock: SimClock, done: Callable[[Outcome], None]
+) -> None:
+    """So many people ask, one question after the other: nobody waits longer than a real model makes them."""
+    waiting = iter(day)
+
+    async def person(client: httpx.AsyncClient) -> None:
+        for arrival in waiting:
+            done(await ask(client, arrival, clock))
+
+    async with (
+        httpx.AsyncClient(base_url=url, timeout=REAL_PATIENCE, trust_env=False) as client,
+        asyncio.TaskGroup() as office,
+    ):
+        for _ in range(at_once):
+            office.create_task(person(client))
 
 
 async def ask(client: httpx.AsyncClient, arrival: Arrival, clock: SimClock) -> Outcome:

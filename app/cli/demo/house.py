@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +57,7 @@ records: {{path: "{records}", keep_days: 36500}}
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """`url` is the gateway's; `backends` are the fakes by the name they have in its config."""
+    """`url` is the gateway's; `backends` are the fakes by the name they have in its config: a real one is not there."""
 
     url: str
     backends: dict[str, Scripted]
@@ -72,17 +72,32 @@ async def house(
 ) -> AsyncIterator[House]:
     """`observer` is told what the gateway books; `records` is where it keeps them."""
     small, large = _small(clock), _large(clock)
-    with _no_proxy(), _no_log() as log:
+    with no_proxy():
         async with running(clock.run()), serve(small) as small_url, serve(large) as large_url:
             text = CONFIG.format(
                 small=small_url, large=large_url, records=records, share=SHARE, usd_per_hour=usd_per_hour
             )
-            source = Source(None, {"HF_TOKEN": "scripted"}, text)
-            async with application(source, observers=(observer,), log=log, clock=clock) as app:
-                binding = Binding("127.0.0.1", 0, drain_delay=0.0, drain_timeout=5.0)
-                server = Server(app.app, binding, on_drain=app.drain, on_hup=app.reloader.request)
-                async with _serving(server) as (url, stopped):
-                    yield House(url, {SMALL: small, LARGE: large}, clock, records, stopped)
+            fakes = {SMALL: small, LARGE: large}
+            async with opened(text, {"HF_TOKEN": "scripted"}, fakes, observer, clock, records) as house:
+                yield house
+
+
+@asynccontextmanager
+async def opened(
+    text: str,
+    environ: Mapping[str, str],
+    fakes: dict[str, Scripted],
+    observer: Observer,
+    clock: SimClock,
+    records: Path,
+) -> AsyncIterator[House]:
+    """The gateway with the config `text`; `fakes` are those of its backends that are scripted."""
+    with _no_log() as log:
+        async with application(Source(None, environ, text), observers=(observer,), log=log, clock=clock) as app:
+            binding = Binding("127.0.0.1", 0, drain_delay=0.0, drain_timeout=5.0)
+            server = Server(app.app, binding, on_drain=app.drain, on_hup=app.reloader.request)
+            async with _serving(server) as (url, stopped):
+                yield House(url, fakes, clock, records, stopped)
 
 
 def _small(clock: SimClock) -> Scripted:
@@ -130,7 +145,7 @@ def _no_log() -> Iterator[IO[bytes]]:
 
 
 @contextmanager
-def _no_proxy() -> Iterator[None]:
+def no_proxy() -> Iterator[None]:
     """Zone remote would go through a proxy of the environment, which cannot reach ports of this machine."""
     before = {name: os.environ.get(name) for name in ("no_proxy", "NO_PROXY")}
     os.environ.update(dict.fromkeys(before, "127.0.0.1"))

@@ -31,10 +31,11 @@ def view(house: House, book: Book, done: int, total: int) -> Table:
     records = list(book.records.values())
     scored = [one for one in records if one.reason == "score" and one.outcome == "ok" and one.final_reason is None]
     share = sum(one.tier == LLM for one in scored) / len(scored) if scored else 0.0
-    small, endpoint = house.backends[SMALL], house.backends[LARGE].endpoint
+    small, endpoint = house.backends.get(SMALL), house.backends[LARGE].endpoint
+    queue = f"{small.seen.running} running at the small model" if small else "the small model is real"
     rows = (
         ("time", datetime.fromtimestamp(house.clock.utc(), UTC).strftime("%H:%M"), "requests", f"{done} of {total}"),
-        ("share", f"{share:.1%} to the large model", "queue", f"{small.seen.running} running at the small model"),
+        ("share", f"{share:.1%} to the large model", "queue", queue),
         ("spent", f"{spent:.2f} USD", "baseline", f"{baseline:.2f} USD"),
         ("saved", f"{baseline - spent:.2f} USD", "idle", f"{book.ledger.of('idle') / NANO:.2f} USD"),
         ("endpoint", endpoint.state if endpoint else "-", "its minutes", f"{len(book.minutes[LARGE])}"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -11,9 +11,12 @@ from rich.text import Text
 
 from app.cli.demo.statement import Kind, Statement
 
+if TYPE_CHECKING:
+    from app.cli.demo.real import Real
 
-def as_json(statement: Statement, problems: Sequence[str]) -> dict[str, Any]:
-    """`reconciled` if client, records, metrics, database and backends counted the same."""
+
+def as_json(statement: Statement, problems: Sequence[str], real: Real | None = None) -> dict[str, Any]:
+    """`reconciled` if client, records, metrics, database and backends counted the same. `real`: what really ran."""
     p50, p99 = statement.overhead
     return {
         "requests": statement.requests,
@@ -35,14 +38,14 @@ def as_json(statement: Statement, problems: Sequence[str]) -> dict[str, Any]:
         "cost_by_kind": {kind: round(usd, 9) for kind, usd in statement.usd.items()},
         "overhead_ms": {"p50": round(p50, 3), "p99": round(p99, 3)},
         "first_token_ms": {tier: round(ms, 1) for tier, ms in statement.first_token.items()},
-        "simulated_hours": 8,
+        **({"real": real.as_json()} if real else {"simulated_hours": 8}),
         "kinds": {kind.name: _kind(kind) for kind in statement.kinds},
         "reconciled": not problems,
         "differences": list(problems),
     }
 
 
-def tell(console: Console, statement: Statement, problems: Sequence[str]) -> None:
+def tell(console: Console, statement: Statement, problems: Sequence[str], real: Real | None = None) -> None:
     console.print(_table(statement))
     p50, p99 = statement.overhead
     first = ", ".join(f"{tier} {ms:.0f} ms" for tier, ms in statement.first_token.items())
@@ -53,15 +56,11 @@ def tell(console: Console, statement: Statement, problems: Sequence[str]) -> Non
         f"{_percent(statement.llm_share_total)} of all; to catch as much of math and code a coin would have to send "
         f"{_percent(statement.llm_share_under_random)}",
         f"tokens      {sum(statement.tokens)} (input {statement.tokens[0]}, output {statement.tokens[1]})",
-        f"spent       {statement.cost_usd:.2f} USD ({', '.join(f'{k} {usd:.2f}' for k, usd in statement.usd.items())})",
-        f"baseline    {statement.baseline_usd:.2f} USD, had everything gone to the large model",
-        f"saved       {statement.saved_usd:.2f} USD",
-        f"first token {first} (simulated, median)",
+        *(_money(statement) if real is None else _real_money(statement)),
+        f"first token {first} ({'simulated' if real is None else 'real time'}, median)",
         f"overhead    p50 {p50:.2f} ms, p99 {p99:.2f} ms (the gateway's own, in real time)",
         "",
-        verdict(statement),
-        "The models are scripted and the clock is simulated: where requests go and what they cost is real arithmetic, "
-        "the answers mean nothing.",
+        *(_simulated(statement) if real is None else _really(real)),
     ]
     console.print("\n".join(lines), soft_wrap=True, highlight=False, markup=False)
     if problems:
@@ -70,6 +69,40 @@ def tell(console: Console, statement: Statement, problems: Sequence[str]) -> Non
         console.print(
             "Client, records, metrics, database and backends counted the same.", soft_wrap=True, highlight=False
         )
+
+
+def _money(statement: Statement) -> list[str]:
+    return [
+        f"spent       {statement.cost_usd:.2f} USD ({', '.join(f'{k} {usd:.2f}' for k, usd in statement.usd.items())})",
+        f"baseline    {statement.baseline_usd:.2f} USD, had everything gone to the large model",
+        f"saved       {statement.saved_usd:.2f} USD",
+    ]
+
+
+def _real_money(statement: Statement) -> list[str]:
+    """A few requests cost parts of a cent, and what the real machine costs is not known: that is no saving."""
+    return [
+        f"spent       {statement.cost_usd:.6f} USD at the large model; the small one's machine is unpriced",
+        f"baseline    {statement.baseline_usd:.6f} USD, had everything gone to the large model",
+    ]
+
+
+def _simulated(statement: Statement) -> list[str]:
+    return [
+        verdict(statement),
+        "The models are scripted and the clock is simulated: where requests go and what they cost is real arithmetic, "
+        "the answers mean nothing.",
+    ]
+
+
+def _really(real: Real) -> list[str]:
+    pace = "" if real.pace is None else f", {real.pace:.1f} tokens a second within an answer (median)"
+    into, out = real.tokens
+    return [
+        f"Real: {real.box}. {real.answers} answers of {out} tokens to {into} tokens of prompts, in "
+        f"{real.seconds:.1f} s of real time for all requests{pace}.",
+        "Scripted: the large model; its answers mean nothing, its price by the token is a real one.",
+    ]
 
 
 def verdict(statement: Statement) -> str:
