@@ -27,7 +27,7 @@ test-slow: .venv/.done .venv-openai2/.done ## the long ones: soak of 50,000 requ
 test-clients: .venv/.done $(CLIENTS) ## real clients of other makers, each in an environment of its own
 	@$(BIN)/python -m pytest -rfEs -m clients tests/clients
 
-test-real: .venv/.done .real/.done ## llama.cpp's own server, which is built before the first time: six minutes
+test-real: .venv/.done .real/.done ## llama.cpp's own server, which is built before the first time: seven minutes
 	@.uv/bin/python tests/real/build.py
 	@$(BIN)/python -m pytest -rfEs -m real tests/real
 

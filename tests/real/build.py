@@ -108,7 +108,7 @@ def main() -> None:
     if not any(map(shutil.which, ("c++", "g++", "clang++"))):
         print(f"there is no C++ compiler: {CURE}", file=sys.stderr)  # the tests say it again, and fail in CI
         return
-    print(f"building llama-server {version()}, about six minutes on two cores", file=sys.stderr)
+    print(f"building llama-server {version()}, about seven minutes on two cores", file=sys.stderr)
     build()
 
 
