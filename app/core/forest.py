@@ -1,4 +1,6 @@
-"""Sets of shallow decision trees, walked together: one numpy pass per level for all trees of all sets.
+"""Sets of shallow decision trees, walked together: all trees of all sets answer all their questions in one numpy pass.
+
+Shallow trees have few questions that they will not need; asking these as well is quicker than choosing (measured).
 
 Every tree is complete: `depth` levels of questions, then 2 ** depth leaves, in the order of a heap. A leaf that
 training reached earlier is repeated below questions that everybody answers alike. A tree goes right where
@@ -23,7 +25,9 @@ class Forest:
     leaves: NDArray[np.float64]
     starts: NDArray[np.int64]
     bases: NDArray[np.float64]
-    _levels: tuple[tuple[NDArray[np.intp], NDArray[np.float64]], ...] = field(init=False, repr=False)
+    _asked: NDArray[np.intp] = field(init=False, repr=False)  # level by level, in each tree by tree
+    _limits: NDArray[np.float64] = field(init=False, repr=False)  # of what is asked
+    _levels: tuple[tuple[int, int], ...] = field(init=False, repr=False)  # where each begins and ends
     _first: NDArray[np.intp] = field(init=False, repr=False)
     _values: NDArray[np.float64] = field(init=False, repr=False)
 
@@ -47,22 +51,20 @@ class Forest:
         if not (np.isfinite(self.leaves).all() and np.isfinite(self.bases).all()) or np.isnan(self.thresholds).any():
             raise ValueError("a value of a tree is not finite")
         bounds = [(2**level - 1, 2 ** (level + 1) - 1) for level in range(depth)]
-        levels = tuple(
-            (
-                np.ascontiguousarray(self.counters[:, low:high]).ravel().astype(np.intp),
-                np.ascontiguousarray(self.thresholds[:, low:high]).ravel(),
-            )
-            for low, high in bounds
-        )
-        object.__setattr__(self, "_levels", levels)
+        by_level = [(self.counters[:, low:high].ravel(), self.thresholds[:, low:high].ravel()) for low, high in bounds]
+        asked, thresholds = map(np.concatenate, zip(*by_level, strict=True)) if by_level else (np.zeros(0), np.zeros(0))
+        object.__setattr__(self, "_asked", asked.astype(np.intp))
+        object.__setattr__(self, "_limits", thresholds)
+        object.__setattr__(self, "_levels", tuple((trees * low, trees * high) for low, high in bounds))
         object.__setattr__(self, "_first", np.arange(trees, dtype=np.intp))
         object.__setattr__(self, "_values", self.leaves.ravel())
 
     def values(self, counters: NDArray[np.float64]) -> NDArray[np.float64]:
         """What each set says of one vector of counters."""
+        right = (counters.take(self._asked) > self._limits).view(np.int8)
         place = self._first  # of each tree within the level it has reached
-        for number, (asked, thresholds) in enumerate(self._levels):
-            right = counters[asked[place]] > thresholds[place] if number else counters[asked] > thresholds
-            place = 2 * place + right
-        values: NDArray[np.float64] = np.add.reduceat(self._values[place], self.starts) + self.bases
+        for begin, end in self._levels:
+            level = right[begin:end]
+            place = place + place + (level.take(place) if begin else level)
+        values: NDArray[np.float64] = np.add.reduceat(self._values.take(place), self.starts) + self.bases
         return values
