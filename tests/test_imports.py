@@ -35,7 +35,8 @@ TABLE = {
     "ports": room("core errors"),
     "settings": room("core errors", "pydantic pydantic_core pydantic_settings yaml"),
     "routers": room("ports core errors", "numpy"),
-    "backends": room("ports core errors", "aiohappyeyeballs httptools httpx orjson uvicorn"),  # uvicorn serves the shipped fake
+    # uvicorn serves the shipped fake
+    "backends": room("ports core errors", "aiohappyeyeballs httptools httpx orjson uvicorn"),
     "telemetry": room("ports core errors", "prometheus_client orjson"),
     "stores": room("ports core errors"),
     "gateway": room("ports core errors"),
@@ -47,7 +48,8 @@ TABLE = {
     ),
     "router_models": room("routers core errors", "numpy sklearn scipy matplotlib datasketch threadpoolctl yaml"),
 }
-ONE_FILE_A_ROOM = frozenset({"sqlite3", "aiohappyeyeballs", "httptools", "httpx", "prometheus_client", "yaml", "uvicorn"})
+ONE_FILE_A_ROOM = frozenset({"sqlite3", "aiohappyeyeballs", "httptools", "httpx"})
+ONE_FILE_A_ROOM |= {"prometheus_client", "yaml", "uvicorn"}
 # Libraries of a program of its own, which the serving process runs and never imports.
 ONLY_IN = {"huggingface_hub": "app/backends/llama/fetch.py"}
 # The files of core that compute with numpy.

@@ -140,9 +140,10 @@ LISTED: dict[str, Listed] = {
     "ROUTING_DATA=FOLDER .venv/bin/python -m tests.bench results --litellm /tmp/peers/litellm/bin/litellm \\\n"
     "    --portkey /tmp/peers/portkey > tests/bench/RESULTS.md": MEASURES,
     "python3 -m venv /tmp/peers/litellm && /tmp/peers/litellm/bin/pip install 'litellm[proxy]' httptools": FETCHES,
-    "mkdir -p /tmp/peers/portkey && cd /tmp/peers/portkey": FETCHES,
-    'echo \'{"private": true, "overrides": {"hono": "4.9.7", "@hono/node-server": "1.13.8"}}\' > package.json': FETCHES,
-    "npm install @portkey-ai/gateway@1.15.2": FETCHES,
+    "mkdir -p /tmp/peers/portkey": FETCHES,
+    'echo \'{"private": true, "overrides": {"hono": "4.9.7", "@hono/node-server": "1.13.8"}}\''
+    " > /tmp/peers/portkey/package.json": FETCHES,
+    "npm --prefix /tmp/peers/portkey install @portkey-ai/gateway@1.15.2": FETCHES,
 }
 
 # Blocks in other languages, and Python that needs the environment of its own client: the test that reads them.
