@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent.parent
 SDIST = Path(__file__).with_name("sdist.txt")
 CURE = "install a C++ compiler (Debian: build-essential), then make test-real"
 
-# No processor's specialities: the cache may be carried to another one. No OpenMP: its threads wait by spinning.
+# Nothing newer than AVX2: the cache may be carried to another machine. No OpenMP: its threads wait by spinning.
 OPTIONS = """
 CMAKE_BUILD_TYPE=Release CMAKE_C_FLAGS_RELEASE=-O1 CMAKE_CXX_FLAGS_RELEASE=-O1 BUILD_SHARED_LIBS=OFF
 GGML_NATIVE=OFF GGML_OPENMP=OFF GGML_CCACHE=OFF
