@@ -21,7 +21,7 @@ ENV UV_COMPILE_BYTECODE=1 \
 WORKDIR /app
 # Only `train`, `evaluate` and `calibrate` need these. `--build-arg WITHOUT=` leaves nothing out.
 ARG WITHOUT="scikit-learn scipy joblib cloudpickle threadpoolctl narwhals datasketch matplotlib contourpy cycler \
-    fonttools kiwisolver pillow packaging pyparsing python-dateutil tzdata"
+    fonttools kiwisolver pillow pyparsing python-dateutil tzdata"
 RUN --mount=type=cache,target=/root/.cache/uv \
     --mount=type=bind,source=pyproject.toml,target=pyproject.toml \
     --mount=type=bind,source=uv.lock,target=uv.lock \

@@ -52,7 +52,7 @@ def init(
     if models is None:
         _stop(
             f"No Ollama answers at {ollama.url}: install it from https://ollama.com, run `ollama pull qwen3:4b`, "
-            "then this again (OLLAMA_HOST if it runs elsewhere)."
+            "then this again (OLLAMA_HOST if it runs elsewhere). Without one: smallfirst init --example llama-server."
         )
     chosen = _served(_chosen(models, model), ollama, context, ask=not yes and sys.stdin.isatty())
     output.parent.mkdir(parents=True, exist_ok=True)

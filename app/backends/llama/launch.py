@@ -52,7 +52,7 @@ class Launch:
 
     def journal(self, environ: Mapping[str, str]) -> Path:
         """Where what it prints is kept: by the port, which it has alone."""
-        state = environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+        state = environ.get("XDG_STATE_HOME") or Path("~/.local/state").expanduser()
         return Path(state) / "smallfirst" / f"llama-server-{self.port}.log"
 
 

@@ -94,6 +94,8 @@ class Server:
                 await self._life()
             except Cannot as why:
                 self._ended(str(why), down=True)
+            except Exception as error:  # the edge of this life: one that ended unseen would be loading for ever
+                self._ended(f"cannot be started for a reason that nobody foresaw ({error!r})", down=True)
             pause = min(LONGEST, FIRST * 2 ** (self._ends - 1)) * (0.5 + 0.5 * self._world.dice())
             self._tell("paused", problem=self._why, seconds=round(pause, 1))
             await self._world.sleep(pause)

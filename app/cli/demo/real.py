@@ -154,8 +154,9 @@ async def awake(house: House, say: Callable[[str], None]) -> None:
                 return
             if small["state"] == "down":
                 raise Cannot(f"The small model cannot be had: {problem}.")
-            if problem.partition(":")[0] != said:
-                said = problem.partition(":")[0]
+            doing = problem.partition(":")[0]  # behind it stands how much there is to fetch, and how far that is
+            if doing != said:
+                said = doing
                 say(f"The small model {problem} ...")
             await asyncio.sleep(LOOK)
     raise KeyboardInterrupt

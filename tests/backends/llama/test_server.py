@@ -44,7 +44,7 @@ class FakeRunning:
 class FakeMachine:
     """Each start takes the next of `plays`: a running server, or what is raised. The last one lasts."""
 
-    plays: list[FakeRunning | Cannot]
+    plays: list[FakeRunning | Exception]
     part: Path | None = None
     hidden: frozenset[str] = frozenset()
     fetched: asyncio.Event = field(default_factory=asyncio.Event)
@@ -57,7 +57,7 @@ class FakeMachine:
 
     async def start(self, launch: Launch, file: Path) -> FakeRunning:
         play = self.plays.pop(0) if len(self.plays) > 1 else self.plays[0]
-        if isinstance(play, Cannot):
+        if isinstance(play, Exception):
             raise play
         return play
 
@@ -65,7 +65,7 @@ class FakeMachine:
 class Rig:
     """A server in a world whose pauses take no time and are remembered; `now` is set by the test."""
 
-    def __init__(self, *plays: FakeRunning | Cannot, part: Path | None = None, dice: float = 1.0) -> None:
+    def __init__(self, *plays: FakeRunning | Exception, part: Path | None = None, dice: float = 1.0) -> None:
         self.machine = FakeMachine(list(plays), part)
         self.told: list[tuple[str, dict[str, Any]]] = []
         self.pauses: list[float] = []
@@ -161,6 +161,16 @@ async def test_what_cannot_be_had_is_down_at_once() -> None:
     assert rig.server.facts().problem == "there is no llama-server on PATH"
     await rig.until(lambda: rig.server.up)
     assert [what for what, _ in rig.told] == ["paused", "paused", "started"]
+    await rig.end()
+
+
+async def test_what_nobody_foresaw_is_not_the_end(tmp_path: Path) -> None:
+    """It is down, says what it was, and is tried again."""
+    rig = Rig(RuntimeError("no home"), FakeRunning())
+    await rig.until(lambda: len(rig.pauses) == 1)
+    assert rig.server.facts().state == "down"
+    assert "RuntimeError('no home')" in str(rig.server.facts().problem)
+    await rig.until(lambda: rig.server.up)
     await rig.end()
 
 
