@@ -196,6 +196,6 @@ def test_numbers_of_a_started_server() -> None:
     assert f"for at most {servers.PATIENCE:g} s" in said
     assert f"SIGKILL {machine.GRACE:g} s later" in said
     assert journal.LIMIT == 4 << 20
-    assert "of which the newest 4 MB stay" in said
+    assert "cut to its newest half when it has 4 MB" in said
     kept = Launch("m.gguf", "m", "127.0.0.1", 8081).journal({"XDG_STATE_HOME": "/state"})
     assert f"~/.local{kept}".replace("8081", "PORT") in said
