@@ -171,16 +171,24 @@ class HttpClient:
             lambda: connection,
             sock=reached,
             ssl=self._trust if hop.tls else None,
-            server_hostname=hop.host if hop.tls else None,
+            server_hostname=hop.certified,
         )
         return transport
 
     async def _tunnel(self, transport: asyncio.Transport, backend: Hop, asked: bytes, connection: Connection) -> None:
-        reply = await self._ask(connection, asked, b"")
+        reply = HttpReply(connection, self._loop)
+        connection.tunnel(reply, asked)
+        await reply.head()
         if reply.status // 100 != 2:
             raise UpstreamUnavailable("the proxy refused the connection")
-        secured = await self._loop.start_tls(transport, connection, self._trust, server_hostname=backend.host)
-        assert secured is not None
+        outer = transport.get_extra_info("ssl_object")
+        try:
+            secured = await self._loop.start_tls(transport, connection, self._trust, server_hostname=backend.certified)
+        except TypeError:  # asyncio's way of failing to close TLS within TLS, whatever the handshake's error was
+            secured = None
+        # Both loops take a connection that was lost within the handshake for one that is made.
+        if secured is None or secured.get_extra_info("ssl_object") in (None, outer):
+            raise UpstreamUnavailable("the TLS handshake with the backend failed")
         connection.secured(secured)
 
 

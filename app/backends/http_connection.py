@@ -64,7 +64,7 @@ class HttpReply:
         """Return when `status` and headers are there."""
         while not self.status:
             if self._fault is not None:
-                raise self._fault
+                raise self._broken(self._fault)
             self._waiter = self._loop.create_future()
             await self._waiter
 
@@ -84,7 +84,7 @@ class HttpReply:
             elif self._over:
                 return self._undo(b"")
             elif self._fault is not None:
-                raise self._fault
+                raise self._broken(self._fault)
             else:
                 self._waiter = waiter = self._loop.create_future()
                 try:
@@ -114,6 +114,11 @@ class HttpReply:
         if self._connection is not None:
             self._connection.resume()
         return piece
+
+    def _broken(self, fault: UpstreamFault) -> UpstreamFault:
+        """What to raise; its like is kept, since one that was raised holds the frames it went through, and those us."""
+        self._fault = type(fault)(fault.message)
+        return fault
 
     def _undo(self, piece: bytes) -> bytes:
         """What a compressed piece stands for; b"" is the end."""
@@ -165,12 +170,14 @@ class Connection(asyncio.Protocol):
         "_complete",
         "_headers",
         "_keeps",
+        "_large",
         "_on_free",
         "_on_lost",
         "_parser",
         "_paused",
         "_reply",
         "_transport",
+        "_tunnels",
         "_until_close",
         "idle_since",
         "on_body",
@@ -184,23 +191,25 @@ class Connection(asyncio.Protocol):
         self._body: list[bytes] = []
         self.on_body = self._body.append  # the parser calls it: no frame of ours for each piece
         self.idle_since = 0.0
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser: httptools.HttpResponseParser  # from `connection_made` to `connection_lost`
         self._headers: Headers = []
         self._begun = 0  # bytes of the answer that have come before its head was complete
-        self._complete = self._keeps = self._paused = self._until_close = False
+        self._complete = self._keeps = self._large = self._paused = self._tunnels = self._until_close = False
 
     def send(self, reply: HttpReply, head: bytes, body: bytes) -> None:
         """The next request; what comes back goes to `reply`."""
         self._reply = reply
         self._begun, self._headers, self._until_close = 0, [], False
+        self._large = len(body) >= _JOIN
         transport = self._transport
         if transport is None:  # lost a moment ago
             self._reply = None
+            self._on_lost(self)  # once more: whoever counts it must not do so for good
             return reply.fail(Swallowed("the connection to the backend was lost"))
-        if len(body) < _JOIN:
-            transport.write(head + body)
-        else:
+        if self._large:
             transport.writelines((head, body))
+        else:
+            transport.write(head + body)
 
     def fail(self, fault: UpstreamFault) -> None:
         """Drop the connection at once (a polite TLS goodbye may keep the backend busy for half a minute)."""
@@ -215,14 +224,21 @@ class Connection(asyncio.Protocol):
             self._paused = False
             self._transport.resume_reading()
 
+    def tunnel(self, reply: HttpReply, asked: bytes) -> None:
+        """Ask a proxy. Its answer ends with its head, whatever length that names (RFC 9110 section 9.3.6)."""
+        self._tunnels = True
+        self.send(reply, asked, b"")
+
     def secured(self, transport: asyncio.Transport) -> None:
         """The tunnel stands: everything from here on is said within TLS."""
-        self._transport, self._reply = transport, None
+        self._transport, self._reply, self._tunnels = transport, None, False
+        self._body.clear()
         self._parser = httptools.HttpResponseParser(self)
 
     # --- from the socket --------------------------------------------------------------------------------
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by its class
+        self._parser = httptools.HttpResponseParser(self)
 
     def data_received(self, data: bytes) -> None:
         reply = self._reply
@@ -233,6 +249,7 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            reply.feed(b"".join(self._body))  # what was good before it
             return self.fail(UpstreamMalformed("the backend's answer is not valid HTTP"))
         body = self._body
         if body:
@@ -246,8 +263,14 @@ class Connection(asyncio.Protocol):
         elif not reply.status and self._begun > MAX_HEAD:
             self.fail(UpstreamMalformed("the head of the backend's answer is too large"))
 
+    def eof_received(self) -> None:
+        """Nothing can follow. A polite close would first send what is left of the request, to who may never read it."""
+        if self._transport is not None:
+            self._transport.abort()
+
     def connection_lost(self, error: Exception | None) -> None:
         self._transport = None
+        del self._parser  # it holds us
         self._on_lost(self)
         reply, self._reply = self._reply, None
         if reply is None:
@@ -264,31 +287,45 @@ class Connection(asyncio.Protocol):
     def _end(self, reply: HttpReply) -> None:
         self._complete, self._reply = False, None
         reply.finish()
-        if self._keeps:
+        transport = self._transport
+        if transport is None:
+            return
+        if self._keeps and not transport.get_write_buffer_size():  # an early answer: the next request would queue up
             self.resume()
             self._on_free(self)
-        elif self._transport is not None:
-            self._transport.close()
+        else:
+            transport.abort()
 
     # --- from the parser --------------------------------------------------------------------------------
+    def on_message_begin(self) -> None:
+        if self._complete:
+            raise ValueError("more than one answer")  # the parser makes each of these an error of its own
+
     def on_header(self, name: bytes, value: bytes) -> None:
+        if len(self._headers) >= MAX_HEADERS:
+            raise ValueError("too many headers")
         self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         headers, status = self._headers, self._parser.get_status_code()
-        if len(headers) > MAX_HEADERS:
-            raise ValueError("too many headers")  # the parser makes it an error of its own
-        if status < 200:  # the head of the answer proper follows
-            self._headers = []
-        elif self._reply is not None:
+        self._headers = []  # for the head of the answer proper, or for trailers
+        if status < 100:
+            raise ValueError("no status")
+        if status >= 200 and self._reply is not None:
             framed = {b"content-length", b"transfer-encoding"}
             self._until_close = not any(name.lower() in framed for name, _ in headers)
             self._reply.begin(status, headers)
 
     def on_message_complete(self) -> None:
-        if self._reply is not None and self._reply.status:
+        reply = self._reply
+        if reply is not None and reply.status and not self._tunnels:
             self._complete = True
-            self._keeps = self._parser.should_keep_alive()
+            self._keeps = self._parser.should_keep_alive() and not self._doubtful(reply.status)
+
+    def _doubtful(self, status: int) -> bool:
+        """Whether the next answer may be another's, or never come: a body that this status cannot have may follow, or
+        our own was refused unread (TLS transports do not tell what they have yet to write)."""
+        return (status in (204, 304) and not self._until_close) or (status >= 400 and self._large)
 
 
 class _Inflate:
@@ -304,7 +341,11 @@ class _Inflate:
             if self._stream is not None and not self._stream.eof:
                 raise zlib.error("the stream is incomplete")
             return b""
-        if self._stream is None:
-            bare = self._coding == "deflate" and piece[0] & 0x0F != 8  # some servers leave the zlib header out
-            self._stream = zlib.decompressobj(-zlib.MAX_WBITS if bare else zlib.MAX_WBITS | 32)  # 32: gzip or zlib
-        return self._stream.decompress(piece)
+        out = b""
+        while piece:
+            if self._stream is None or self._stream.eof:  # gzip may come as several streams in a row
+                bare = self._coding == "deflate" and piece[0] & 0x0F != 8  # some servers leave the zlib header out
+                self._stream = zlib.decompressobj(-zlib.MAX_WBITS if bare else zlib.MAX_WBITS | 32)  # 32: gzip or zlib
+            out += self._stream.decompress(piece)
+            piece = self._stream.unused_data
+        return out

@@ -24,6 +24,11 @@ class Hop:
     def authority(self) -> str:
         return f"{_bracketed(self.host)}:{self.port}"
 
+    @property
+    def certified(self) -> str | None:
+        """The name that its certificate must hold: without the dot that ends an absolute one. None if it needs none."""
+        return self.host.rstrip(".") if self.tls else None
+
 
 @dataclass(frozen=True, slots=True)
 class Way:

@@ -105,7 +105,12 @@ def bare_deflate(data: bytes) -> bytes:
 
 @pytest.mark.parametrize(
     ("encoding", "body"),
-    [(b"gzip", gzip.compress(b"hello")), (b"deflate", zlib.compress(b"hello")), (b"deflate", bare_deflate(b"hello"))],
+    [
+        (b"gzip", gzip.compress(b"hello")),
+        (b"gzip", gzip.compress(b"hel") + gzip.compress(b"lo")),
+        (b"deflate", zlib.compress(b"hello")),
+        (b"deflate", bare_deflate(b"hello")),
+    ],
 )
 async def test_compressed_answers_are_readable(encoding: bytes, body: bytes) -> None:
     """A backend that compresses all the same is understood."""
@@ -145,6 +150,14 @@ BROKEN = {
     "negative length": b"HTTP/1.1 200 OK\r\ncontent-length: -2\r\n\r\nhi",
     "endless header": b"HTTP/1.1 200 OK\r\nx-a: " + b"a" * 300_000 + b"\r\ncontent-length: 2\r\n\r\nhi",
     "too many headers": b"HTTP/1.1 200 OK\r\n" + b"x-a: a\r\n" * 2_000 + b"content-length: 2\r\n\r\nhi",
+    "too many trailers": CHUNKED + b"2\r\nhi\r\n0\r\n" + b"x-a: a\r\n" * 2_000 + b"\r\n",
+    "no status": b"HTTP/1.1 099 OK\r\ncontent-length: 2\r\n\r\nno" + OK,
+    "two lengths": b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\nhi",
+    "length and chunks": CHUNKED.replace(b"\r\n\r\n", b"\r\ncontent-length: 2\r\n\r\n") + b"2\r\nhi\r\n0\r\n\r\n",
+    "two answers": OK + OK.replace(b"hi", b"no"),
+    "chunks and another answer": CHUNKED + b"2\r\nhi\r\n0\r\n\r\n" + OK,
+    "an answer and a half": OK + OK[:-1],
+    "an answer and the head of another": OK + b"HTTP/1.1 20",
     "no gzip": encoded(b"gzip", b"hello"),
     "gzip cut short": encoded(b"gzip", gzip.compress(b"hello")[:-9]),
     "unknown coding": encoded(b"br", b"\x0b\x02\x80hello\x03"),
@@ -177,6 +190,15 @@ async def test_pieces_before_a_cut_are_delivered() -> None:
         with pytest.raises(UpstreamMalformed):
             await asyncio.wait_for(reply.chunk(), 5)
         with pytest.raises(UpstreamFault):
+            await reply.chunk()
+
+
+async def test_what_was_good_before_an_error_is_delivered() -> None:
+    """Also if both came at once."""
+    async with Upstream(always(CHUNKED + b"5\r\nhello\r\nzz\r\n")) as upstream, client() as http:
+        reply = await ask(http, upstream.url)
+        assert await reply.chunk() == b"hello"
+        with pytest.raises(UpstreamMalformed):
             await reply.chunk()
 
 
@@ -221,6 +243,7 @@ ENDS = {
     "length, then closing": (b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nhi", False, b"hi", 2),
     "HTTP/1.0, kept": (b"HTTP/1.0 200 OK\r\nconnection: keep-alive\r\ncontent-length: 2\r\n\r\nhi", False, b"hi", 1),
     "no body": (b"HTTP/1.1 204 No Content\r\n\r\n", False, b"", 1),
+    "a length, but no body": (b"HTTP/1.1 204 No Content\r\ncontent-length: 2\r\n\r\n", False, b"", 2),
     "a trailer": (CHUNKED + b"2\r\nhi\r\n0\r\nx-sum: 1\r\n\r\n", False, b"hi", 1),
     "extensions of chunks": (CHUNKED + b"2;a=b\r\nhi\r\n0;c\r\n\r\n", False, b"hi", 1),
     "hints before it": (

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+from collections.abc import Iterator
 
 import pytest
 
+from app.backends.http_client import HttpClient
+from app.backends.http_connection import Connection, HttpReply
 from app.errors import UpstreamFault, UpstreamTimeout, UpstreamUnavailable
 from tests.backends.raw_upstream import (
     BOUND,
@@ -13,6 +17,7 @@ from tests.backends.raw_upstream import (
     HEADERS,
     OK,
     Exchange,
+    Script,
     Upstream,
     always,
     ask,
@@ -129,6 +134,48 @@ async def test_a_half_answer_on_a_kept_connection_is_not_tried_again() -> None:
         assert len(upstream.requests) == 2
 
 
+# ------------------------------------------------------------------ answers that come before the request was read
+HUGE = b"x" * 16_000_000  # more than any socket's buffers
+
+
+async def too_large(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: bytes, eof: bool) -> None:
+    """Refuse a request at its head, and never read its body."""
+    try:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        writer.write(answer)
+        if eof:
+            writer.write_eof()
+        await asyncio.Event().wait()
+    finally:
+        writer.transport.abort()
+
+
+EARLY = {
+    "kept": (b"HTTP/1.1 413 T\r\ncontent-length: 2\r\n\r\nno", False),
+    "not kept": (b"HTTP/1.1 413 T\r\nconnection: close\r\ncontent-length: 2\r\n\r\nno", False),
+    "half closed": (b"HTTP/1.1 413 T\r\n\r\nno", True),
+}
+
+
+@pytest.mark.parametrize(("answer", "eof"), EARLY.values(), ids=EARLY)
+async def test_an_answer_before_the_request_was_read(answer: bytes, eof: bool) -> None:
+    """It is whole; its connection, which the rest of the request clogs, neither serves again nor keeps its place."""
+    tasks: list[asyncio.Task[None]] = []
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tasks.append(asyncio.ensure_future(too_large(reader, writer, answer, eof)))
+
+    async with await asyncio.start_server(accept, "127.0.0.1", 0) as server, client(max_connections=1) as http:
+        for _ in range(2):
+            reply = await ask(http, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", HUGE)
+            assert (reply.status, await asyncio.wait_for(reply.read(), 5)) == (413, b"no")
+        assert len(tasks) == 2
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
 # ------------------------------------------------------------------ leaving
 async def test_cancelling_before_the_head_frees_the_backend() -> None:
     """The connection is dropped within a second and its place is free again."""
@@ -191,6 +238,59 @@ async def test_leaving_after_the_last_byte_spares_the_next_request() -> None:
         go_on.set()
         assert await (await second).read() == b"hi"
         assert (upstream.connections, len(upstream.requests)) == (1, 2)
+
+
+@pytest.fixture
+def uncollected() -> Iterator[None]:
+    """No garbage collection within the test."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def alive() -> int:
+    return sum([type(one) in (Connection, HttpReply) for one in gc.get_objects()])
+
+
+ENDINGS = {
+    "abandoned": (always(CHUNKED + b"5\r\nhello\r\n"), False),
+    "cut": (always(CHUNKED + b"5\r\nhello\r\n", then_close=True), True),
+    "swallowed": (always(b"", then_close=True), True),
+    "malformed": (always(b"SSH-2.0\r\n\r\n"), True),
+    "not kept": (always(OK.replace(b"\r\n", b"\r\nconnection: close\r\n", 1)), True),
+}
+
+
+@pytest.mark.usefixtures("uncollected")
+@pytest.mark.parametrize(("script", "whole"), ENDINGS.values(), ids=ENDINGS)
+async def test_what_is_over_is_freed_without_a_collection(script: Script, whole: bool) -> None:
+    """Neither a connection nor an answer is part of a cycle once it has ended, in whatever way."""
+    before = alive()
+    async with Upstream(script) as upstream, client() as http:
+        for _ in range(3):
+            await use_up(http, upstream.url, whole)
+        del http
+    await asyncio.sleep(0)
+    assert alive() == before
+
+
+async def use_up(http: HttpClient, url: str, whole: bool) -> None:
+    try:
+        reply = await http.post(url, HEADERS, b"{}")  # `wait_for` makes cycles of exceptions
+        await (reply.read() if whole else reply.chunk())
+        reply.close()
+    except UpstreamFault:
+        pass
+
+
+def test_a_connection_that_is_already_lost_is_counted_no_longer() -> None:
+    """A request that comes too late for it tells its pool again."""
+    lost: list[Connection] = []
+    connection = Connection(on_free=lost.append, on_lost=lost.append)
+    with asyncio.Runner() as runner:
+        connection.send(HttpReply(connection, runner.get_loop()), b"", b"")
+    assert lost == [connection]
 
 
 async def test_a_full_pool_refuses() -> None:

@@ -90,10 +90,37 @@ async def test_leaving_frees_a_tls_backend(authority: trustme.CA) -> None:
         await asyncio.wait_for(upstream.left.wait(), BOUND)
 
 
+async def test_a_refusal_of_what_was_not_read_over_tls(authority: trustme.CA) -> None:
+    """The rest of a large request clogs its connection: the next one takes another."""
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.transport.pause_reading()  # type: ignore[attr-defined]
+            writer.write(b"HTTP/1.1 413 T\r\ncontent-length: 2\r\n\r\nno")
+            await over.wait()
+        finally:
+            writer.transport.abort()
+
+    over = asyncio.Event()
+    context = served_by(authority, "localhost")
+    async with await asyncio.start_server(accept, "127.0.0.1", 0, ssl=context) as server, client() as http:
+        for _ in range(2):
+            reply = await ask(http, f"https://localhost:{server.sockets[0].getsockname()[1]}/", b"x" * 16_000_000)
+            assert (reply.status, await asyncio.wait_for(reply.read(), 5)) == (413, b"no")
+        over.set()
+
+
 # ------------------------------------------------------------------ proxies
+ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
+
+
 @asynccontextmanager
-async def tunnel() -> AsyncIterator[tuple[int, list[bytes]]]:
-    """A proxy on a port: answers CONNECT by joining both sides, anything else with "hi"; and what it was asked."""
+async def tunnel(
+    established: bytes = ESTABLISHED, tls: ssl.SSLContext | None = None, joins: bool = True
+) -> AsyncIterator[tuple[int, list[bytes]]]:
+    """A proxy on a port: answers CONNECT by joining both sides (or closes), anything else with "hi"; and what it was
+    asked."""
     heads: list[bytes] = []
     tasks: set[asyncio.Task[None]] = set()
 
@@ -117,15 +144,20 @@ async def tunnel() -> AsyncIterator[tuple[int, list[bytes]]]:
             writer.write(OK)
             await reader.read()
             return
+        if not joins:
+            writer.write(established)
+            writer.close()
+            await writer.wait_closed()
+            return
         port = int(heads[-1].split()[1].rpartition(b":")[2])
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        writer.write(established)
         await asyncio.gather(pump(reader, far_writer), pump(far_reader, writer))
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         tasks.add(asyncio.ensure_future(serve(reader, writer)))
 
-    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=tls)
     try:
         yield server.sockets[0].getsockname()[1], heads
     finally:
@@ -163,6 +195,94 @@ async def test_https_goes_through_a_tunnel(environment: pytest.MonkeyPatch, auth
                 assert await (await ask(http, upstream.url)).read() == b"hi"
         assert [head.split(b" ")[0] for head in heads] == [b"CONNECT"]
         assert b"sk-secret" not in heads[0]
+
+
+CONNECTED = {
+    "no length": ESTABLISHED,
+    "length 0": b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
+    "a length": b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n",
+    "chunks": CHUNKED,
+    "closing": b"HTTP/1.0 200 OK\r\nconnection: close\r\n\r\n",
+    "another status": b"HTTP/1.1 204 No Content\r\n\r\n",
+    "hints before it": b"HTTP/1.1 100 Continue\r\n\r\n" + ESTABLISHED,
+}
+
+
+@pytest.mark.parametrize("established", CONNECTED.values(), ids=CONNECTED)
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_a_tunnel_stands_however_its_proxy_says_so(
+    environment: pytest.MonkeyPatch, authority: trustme.CA, established: bytes, scheme: str
+) -> None:
+    """What the answer to a CONNECT says of its length means nothing; the proxy may speak TLS itself."""
+    tls = served_by(authority, "localhost")
+    async with (
+        Upstream(always(OK), tls) as upstream,
+        tunnel(established, tls if scheme == "https" else None) as (port, _),
+        client(proxies=True) as http,
+    ):
+        environment.setenv("HTTPS_PROXY", f"{scheme}://localhost:{port}")
+        for _ in range(2):
+            assert await (await ask(http, upstream.url)).read() == b"hi"
+        assert upstream.connections == 1
+
+
+REFUSED = {
+    "refused": b"HTTP/1.1 407 Auth\r\ncontent-length: 2\r\n\r\nno",
+    "refused in chunks": CHUNKED.replace(b"200", b"407") + b"2\r\nno\r\n0\r\n\r\n",
+    "closed within TLS": ESTABLISHED,
+    "closed": b"",
+}
+
+
+@pytest.mark.parametrize("answer", REFUSED.values(), ids=REFUSED)
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_a_tunnel_that_fails_is_unavailable(
+    environment: pytest.MonkeyPatch,
+    authority: trustme.CA,
+    caplog: pytest.LogCaptureFixture,
+    answer: bytes,
+    scheme: str,
+) -> None:
+    """At once, without an exception in our callbacks, and the place is free again."""
+    tls = served_by(authority, "localhost")
+    async with (
+        Upstream(always(OK), tls) as upstream,
+        tunnel(answer, tls if scheme == "https" else None, joins=False) as (port, _),
+        client(proxies=True, max_connections=1) as http,
+    ):
+        environment.setenv("HTTPS_PROXY", f"{scheme}://localhost:{port}")
+        for _ in range(2):
+            with pytest.raises(UpstreamUnavailable, match=r"backend|proxy"):
+                await ask(http, upstream.url)
+    if scheme == "http":  # within TLS asyncio has exceptions of its own
+        assert not [record for record in caplog.records if record.exc_info]
+
+
+async def test_certificates_are_checked_within_a_tunnel(environment: pytest.MonkeyPatch, authority: trustme.CA) -> None:
+    """Also behind a proxy that speaks TLS, where asyncio fails in its own way."""
+    tls = served_by(authority, "localhost")
+    async with (
+        Upstream(always(OK), served_by(trustme.CA(), "localhost")) as upstream,
+        tunnel(tls=tls) as (port, _),
+        client(proxies=True) as http,
+    ):
+        environment.setenv("HTTPS_PROXY", f"https://localhost:{port}")
+        with pytest.raises(UpstreamUnavailable):
+            await ask(http, upstream.url)
+        assert upstream.requests == []
+
+
+async def test_an_absolute_name_is_certified_without_its_dot(
+    environment: pytest.MonkeyPatch, authority: trustme.CA
+) -> None:
+    """Certificates hold no names that end in one."""
+    async with (
+        Upstream(always(OK), served_by(authority, "localhost")) as upstream,
+        tunnel() as (port, _),
+        client(proxies=True) as http,
+    ):
+        environment.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
+        assert await (await ask(http, upstream.url.replace("localhost", "localhost."))).read() == b"hi"
 
 
 async def test_proxies_are_never_used_when_switched_off(environment: pytest.MonkeyPatch) -> None:
