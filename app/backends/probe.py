@@ -159,7 +159,8 @@ def _named(ask: Kind, client: httpx.Client, asking: Asking) -> Facts:
     except httpx.HTTPStatusError as error:
         return Facts("down", problem=f"answers {error.response.status_code} to {error.request.url.path}")
     except httpx.HTTPError as error:
-        return Facts("down", problem=f"cannot be reached ({type(error).__name__})")
+        cure = "; `ollama serve` starts it" if asking.kind == "ollama" else ""
+        return Facts("down", problem=f"cannot be reached ({type(error).__name__}){cure}")
     except _WRONG:
         return Facts("down", problem=f"does not answer like a {asking.kind}")
 

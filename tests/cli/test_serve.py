@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import pty
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -24,6 +25,19 @@ def test_a_bad_config_stops_it_before_it_listens(smallfirst: Callable[..., Resul
     result = smallfirst("serve", "--config", "bad.yaml")
     assert result.code == 2
     assert "bad.yaml:1: servr: unknown key" in result.err
+
+
+def test_a_port_in_use_is_told_with_the_cure(smallfirst: Callable[..., Result]) -> None:
+    """Before it becomes the gateway, whose server would only name the errno."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        Path("my.yaml").write_text(
+            f"server: {{port: {port}}}\nbackends: {{one: {{kind: scripted, zone: local, model: m, price: unpriced}}}}"
+        )
+        result = smallfirst("serve", "--config", "my.yaml")
+    assert result.code == 3
+    assert f"127.0.0.1:{port} is in use" in result.err
+    assert "SMALLFIRST_SERVER__PORT" in result.err
 
 
 def test_whoever_looks_on_is_told_the_address(tmp_path: Path) -> None:
