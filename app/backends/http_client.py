@@ -22,7 +22,7 @@ from typing import Final
 
 import aiohappyeyeballs
 
-from app.backends.http_connection import Connection, HttpReply, Swallowed
+from app.backends.http_connection import Connection, HttpReply
 from app.backends.http_route import Hop, Way, direct, through_proxy
 from app.errors import UpstreamFault, UpstreamTimeout, UpstreamUnavailable
 
@@ -77,8 +77,9 @@ class HttpClient:
             if kept is not None:
                 try:
                     return await self._ask(kept, head, body)
-                except Swallowed:
-                    pass
+                except UpstreamUnavailable:
+                    if not kept.swallowed:
+                        raise
             return await self._ask(await self._connect(route.way), head, body)
         except KNOWN as error:
             raise translate(error) from None

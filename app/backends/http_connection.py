@@ -24,10 +24,6 @@ _JOIN: Final = 65_536  # bytes up to which a copy is cheaper than a second write
 Headers = list[tuple[bytes, bytes]]
 
 
-class Swallowed(UpstreamUnavailable):
-    """The connection ended before a byte of the answer: a kept one may have been closed while it was idle."""
-
-
 class HttpReply:
     """One answer, from its head on. `chunk` and `read` raise UpstreamFault.
 
@@ -162,7 +158,10 @@ class HttpReply:
 
 
 class Connection(asyncio.Protocol):
-    """`on_free`: it can carry another request. `on_lost`: it is gone, in whatever way."""
+    """`on_free`: it can carry another request. `on_lost`: it is gone, in whatever way.
+
+    `swallowed`: it ended before a byte of the answer; one that was kept may have been closed while it was idle.
+    """
 
     __slots__ = (
         "_begun",
@@ -181,6 +180,7 @@ class Connection(asyncio.Protocol):
         "_until_close",
         "idle_since",
         "on_body",
+        "swallowed",
     )
 
     def __init__(self, on_free: Callable[[Connection], None], on_lost: Callable[[Connection], None]) -> None:
@@ -191,6 +191,7 @@ class Connection(asyncio.Protocol):
         self._body: list[bytes] = []
         self.on_body = self._body.append  # the parser calls it: no frame of ours for each piece
         self.idle_since = 0.0
+        self.swallowed = False
         self._parser: httptools.HttpResponseParser  # from `connection_made` to `connection_lost`
         self._headers: Headers = []
         self._begun = 0  # bytes of the answer that have come before its head was complete
@@ -205,7 +206,7 @@ class Connection(asyncio.Protocol):
         if transport is None:  # lost a moment ago
             self._reply = None
             self._on_lost(self)  # once more: whoever counts it must not do so for good
-            return reply.fail(Swallowed("the connection to the backend was lost"))
+            return self._swallow(reply)
         if self._large:
             transport.writelines((head, body))
         else:
@@ -282,7 +283,11 @@ class Connection(asyncio.Protocol):
         elif self._begun:
             reply.fail(UpstreamMalformed("the backend's answer broke off within its head"))
         else:
-            reply.fail(Swallowed("the connection to the backend was lost"))
+            self._swallow(reply)
+
+    def _swallow(self, reply: HttpReply) -> None:
+        self.swallowed = True
+        reply.fail(UpstreamUnavailable("the connection to the backend was lost"))
 
     def _end(self, reply: HttpReply) -> None:
         self._complete, self._reply = False, None

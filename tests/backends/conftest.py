@@ -13,5 +13,5 @@ def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """By name of the file: what has no sockets of its own needs one loop."""
-    both = item.path.name.startswith("test_http_client")
+    both = item.path.name.startswith(("test_http_client", "test_http_connection"))
     return {"asyncio": asyncio.new_event_loop} | ({"uvloop": uvloop.new_event_loop} if both else {})

@@ -1,318 +1,356 @@
-"""What the HTTP client makes of answers, whole, compressed and broken, over real sockets."""
+"""How the HTTP client makes, keeps, repeats and drops connections, over real sockets."""
 
 from __future__ import annotations
 
 import asyncio
 import builtins
-import gzip
+import gc
 import inspect
 import socket
 import ssl
-import zlib
+from collections.abc import Iterator
 
 import httptools
 import httptools.parser.errors
 import pytest
 
-from app.backends.http_client import translate
-from app.errors import UpstreamFault, UpstreamMalformed, UpstreamTimeout, UpstreamUnavailable
+from app.backends.http_client import HttpClient, translate
+from app.backends.http_connection import Connection, HttpReply
+from app.errors import UpstreamFault, UpstreamTimeout, UpstreamUnavailable
 from tests.backends.raw_upstream import (
+    BOUND,
     CHUNKED,
+    HEADERS,
     OK,
     Exchange,
+    Script,
     Upstream,
     always,
     ask,
     client,
-    pieces,
+    silent,
 )
 
 
-async def test_sends_the_bytes_and_reads_the_answer() -> None:
-    """Method, path, headers and body arrive as given, with identity asked for and nothing else added."""
+async def test_refused_connections_are_unavailable() -> None:
+    """Nobody listens: UpstreamUnavailable, and the message holds neither address nor credentials."""
+    async with Upstream(always(OK)) as upstream:
+        url = upstream.url.replace("localhost", "user:pass@localhost")
+    async with client() as http:
+        with pytest.raises(UpstreamUnavailable) as caught:
+            await asyncio.wait_for(http.post(url, {}, b"{}"), 5)
+        assert not {"user", "pass", "localhost"} & set(str(caught.value).replace("@", " ").split())
+
+
+@pytest.mark.parametrize("url", ["http://[x/", "ftp://localhost/", "http:///v1", f"http://{'a' * 64}.example/"])
+async def test_unusable_addresses_are_unavailable(url: str) -> None:
+    """A mistyped base URL or an impossible host is a fault of that backend, never a crash."""
+    async with client() as http:
+        with pytest.raises(UpstreamUnavailable):
+            await ask(http, url)
+
+
+async def test_a_key_with_a_line_break_is_refused() -> None:
+    """A header that could smuggle a second one is never sent."""
     async with Upstream(always(OK)) as upstream, client() as http:
-        reply = await ask(http, upstream.url, b'{"model": "m"}')
-        assert (reply.status, await reply.read(), reply.header("CONTENT-length")) == (200, b"hi", "2")
-        assert reply.header("x-none") is None
-    request = upstream.requests[0]
-    lines = request.head.decode().lower().split("\r\n")
-    assert lines[0] == "post /v1/chat/completions http/1.1"
-    names = {line.partition(":")[0] for line in lines[1:] if line}
-    assert names == {"host", "accept-encoding", "content-type", "authorization", "content-length"}
-    assert "accept-encoding: identity" in lines
-    assert request.body == b'{"model": "m"}'
+        with pytest.raises(UpstreamUnavailable) as caught:
+            await http.post(upstream.url, {"authorization": "Bearer sk-secret\r\nx-a: b"}, b"{}")
+        assert "sk-secret" not in str(caught.value)
+        assert upstream.requests == []
 
 
-async def test_a_body_of_megabytes_arrives_whole() -> None:
-    """Long prompts are sent in one piece without a warning."""
-    async with Upstream(always(OK)) as upstream, client() as http:
-        prompt = b"x" * (2**20 + 2**19)
-        assert await (await ask(http, upstream.url, prompt)).read() == b"hi"
-        assert upstream.requests[0].body == prompt
+async def test_a_handshake_without_end_is_a_connect_timeout() -> None:
+    """TCP opens, TLS never answers: the connect timeout covers it."""
+    async with Upstream(silent) as upstream, client(connect_timeout=0.05) as http:
+        with pytest.raises(UpstreamTimeout):
+            await ask(http, upstream.url.replace("http:", "https:"))
 
 
-async def test_connections_are_reused_after_whole_answers() -> None:
-    """Reading to the end, by `read` or by `chunk`, returns the connection to the pool."""
-    async with Upstream(always(OK)) as upstream, client() as http:
-        await (await ask(http, upstream.url)).read()
-        assert await pieces(await ask(http, upstream.url)) == [b"hi"]
-        await (await ask(http, upstream.url)).read()
-        assert upstream.connections == 1
-
-
-async def test_closing_after_the_end_keeps_the_connection() -> None:
-    """`close` is idempotent and does no harm to an answer that was read."""
-    async with Upstream(always(OK)) as upstream, client() as http:
-        reply = await ask(http, upstream.url)
-        await reply.read()
-        reply.close()
-        reply.close()
-        assert await reply.chunk() == b""
-        await (await ask(http, upstream.url)).read()
-        assert upstream.connections == 1
-
-
-async def test_chunks_come_as_they_arrive() -> None:
-    """Each write is handed on without waiting for the next; events of one write come as one bytes object."""
-    turn = asyncio.Event()
+async def test_a_silent_answer_outlives_the_connect_timeout() -> None:
+    """Once connected there is no clock: the driver keeps its own."""
 
     async def script(exchange: Exchange) -> None:
-        await exchange.send(CHUNKED + b"b\r\ndata: one\n\n\r\n" * 3)
-        for piece in (b"2\r\nab\r\n", b"2\r\ncd\r\n0\r\n\r\n"):
-            await turn.wait()
-            turn.clear()
-            await exchange.send(piece)
+        await asyncio.sleep(0.6)
+        await exchange.send(OK)
+
+    async with Upstream(script) as upstream, client(connect_timeout=0.5) as http:
+        assert await (await ask(http, upstream.url)).read() == b"hi"
+
+
+async def test_an_idle_connection_that_was_closed_is_replaced_once() -> None:
+    """A kept connection that takes the request and closes without a byte: sent again on a new one."""
+
+    async def script(exchange: Exchange) -> None:
+        if exchange.number == 1:
+            await exchange.send(OK)
+        else:
+            exchange.writer.close()
 
     async with Upstream(script) as upstream, client() as http:
-        reply = await ask(http, upstream.url)
-        got = []
-        while piece := await asyncio.wait_for(reply.chunk(), 5):
-            got.append(piece)
-            turn.set()
-        assert got == [b"data: one\n\n" * 3, b"ab", b"cd"]
-        assert upstream.connections == 1
+        for _ in range(3):
+            assert await (await ask(http, upstream.url)).read() == b"hi"
+        assert [(r.connection, r.number) for r in upstream.requests] == [(1, 1), (1, 2), (2, 1), (2, 2), (3, 1)]
 
 
-# ------------------------------------------------------------------ compression nobody asked for
-def encoded(encoding: bytes, body: bytes) -> bytes:
-    return b"HTTP/1.1 200 OK\r\ncontent-encoding: %s\r\ncontent-length: %d\r\n\r\n" % (encoding, len(body)) + body
-
-
-def bare_deflate(data: bytes) -> bytes:
-    stream = zlib.compressobj(wbits=-zlib.MAX_WBITS)
-    return stream.compress(data) + stream.flush()
-
-
-@pytest.mark.parametrize(
-    ("encoding", "body"),
-    [
-        (b"gzip", gzip.compress(b"hello")),
-        (b"gzip", gzip.compress(b"hel") + gzip.compress(b"lo")),
-        (b"deflate", zlib.compress(b"hello")),
-        (b"deflate", bare_deflate(b"hello")),
-    ],
-)
-async def test_compressed_answers_are_readable(encoding: bytes, body: bytes) -> None:
-    """A backend that compresses all the same is understood."""
-    async with Upstream(always(encoded(encoding, body))) as upstream, client() as http:
-        assert await (await ask(http, upstream.url)).read() == b"hello"
-
-
-async def test_compressed_streams_flow() -> None:
-    """Compressed events come out one by one, bytes of the stream's head alone are no empty piece."""
-    stream = zlib.compressobj(wbits=31)
-    first = stream.compress(b"data: one\n\n") + stream.flush(zlib.Z_SYNC_FLUSH)
-    last = stream.compress(b"data: two\n\n") + stream.flush()
-    go_on = asyncio.Event()
+async def test_the_repetition_takes_a_new_connection() -> None:
+    """Other kept connections may be dead as well: the repetition never gambles on one of them."""
+    both = asyncio.Barrier(2)
 
     async def script(exchange: Exchange) -> None:
-        await exchange.send(CHUNKED.replace(b"\r\n\r\n", b"\r\ncontent-encoding: gzip\r\n\r\n"))
-        await exchange.send(b"4\r\n" + first[:4] + b"\r\n")
-        await exchange.send(b"%x\r\n" % (len(first) - 4) + first[4:] + b"\r\n")
-        await go_on.wait()
-        await exchange.send(b"%x\r\n" % len(last) + last + b"\r\n0\r\n\r\n")
+        if exchange.number == 1:
+            if exchange.connection <= 2:
+                await both.wait()
+            await exchange.send(OK)
+        else:
+            exchange.writer.close()
 
     async with Upstream(script) as upstream, client() as http:
-        reply = await ask(http, upstream.url)
-        assert await asyncio.wait_for(reply.chunk(), 5) == b"data: one\n\n"
-        go_on.set()
-        assert await pieces(reply) == [b"data: two\n\n"]
+        replies = await asyncio.gather(ask(http, upstream.url), ask(http, upstream.url))
+        for reply in replies:
+            await reply.read()
+        assert await (await ask(http, upstream.url)).read() == b"hi"
+        assert upstream.requests[-1].connection == 3
+        assert len(upstream.requests) == 4
 
 
-# ------------------------------------------------------------------ answers that cannot be used
-BROKEN = {
-    "short of its length": b"HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\nhi",
-    "no last chunk": CHUNKED + b"5\r\nhello\r\n",
-    "cut in a chunk": CHUNKED + b"5\r\nhel",
-    "bad chunk size": CHUNKED + b"5\r\nhello\r\nzz\r\nhello\r\n0\r\n\r\n",
-    "cut in the head": b"HTTP/1.1 200 OK\r\nconte",
-    "not HTTP": b"SSH-2.0-OpenSSH_9\r\n\r\n",
-    "negative length": b"HTTP/1.1 200 OK\r\ncontent-length: -2\r\n\r\nhi",
-    "endless header": b"HTTP/1.1 200 OK\r\nx-a: " + b"a" * 300_000 + b"\r\ncontent-length: 2\r\n\r\nhi",
-    "too many headers": b"HTTP/1.1 200 OK\r\n" + b"x-a: a\r\n" * 2_000 + b"content-length: 2\r\n\r\nhi",
-    "too many trailers": CHUNKED + b"2\r\nhi\r\n0\r\n" + b"x-a: a\r\n" * 2_000 + b"\r\n",
-    "no status": b"HTTP/1.1 099 OK\r\ncontent-length: 2\r\n\r\nno" + OK,
-    "two lengths": b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\nhi",
-    "length and chunks": CHUNKED.replace(b"\r\n\r\n", b"\r\ncontent-length: 2\r\n\r\n") + b"2\r\nhi\r\n0\r\n\r\n",
-    "two answers": OK + OK.replace(b"hi", b"no"),
-    "chunks and another answer": CHUNKED + b"2\r\nhi\r\n0\r\n\r\n" + OK,
-    "an answer and a half": OK + OK[:-1],
-    "an answer and the head of another": OK + b"HTTP/1.1 20",
-    "no gzip": encoded(b"gzip", b"hello"),
-    "gzip cut short": encoded(b"gzip", gzip.compress(b"hello")[:-9]),
-    "unknown coding": encoded(b"br", b"\x0b\x02\x80hello\x03"),
-}
-
-
-@pytest.mark.parametrize("answer", BROKEN.values(), ids=BROKEN)
-async def test_broken_answers_are_malformed(answer: bytes) -> None:
-    """What is no whole HTTP answer raises UpstreamMalformed, at the head or by the end of the body."""
-    async with Upstream(always(answer, then_close=True)) as upstream, client() as http:
-        with pytest.raises(UpstreamMalformed) as caught:
-            await asyncio.wait_for((await ask(http, upstream.url)).read(), 5)
-        assert "localhost" not in str(caught.value)
-        assert upstream.connections == 1
-
-
-async def test_pieces_before_a_cut_are_delivered() -> None:
-    """What arrived is handed on; the cut raises afterwards and the reply is then closed."""
-    cut = asyncio.Event()
+async def test_a_new_connection_that_dies_is_not_tried_again() -> None:
+    """A backend that crashes on a request is not sent it twice."""
 
     async def script(exchange: Exchange) -> None:
-        await exchange.send(CHUNKED + b"5\r\nhello\r\n")
-        await cut.wait()
         exchange.writer.close()
 
     async with Upstream(script) as upstream, client() as http:
-        reply = await ask(http, upstream.url)
-        assert await reply.chunk() == b"hello"
-        cut.set()
-        with pytest.raises(UpstreamMalformed):
-            await asyncio.wait_for(reply.chunk(), 5)
-        with pytest.raises(UpstreamFault):
-            await reply.chunk()
+        with pytest.raises(UpstreamUnavailable):
+            await ask(http, upstream.url)
+        assert len(upstream.requests) == 1
 
 
-async def test_what_was_good_before_an_error_is_delivered() -> None:
-    """Also if both came at once."""
-    async with Upstream(always(CHUNKED + b"5\r\nhello\r\nzz\r\n")) as upstream, client() as http:
-        reply = await ask(http, upstream.url)
-        assert await reply.chunk() == b"hello"
-        with pytest.raises(UpstreamMalformed):
-            await reply.chunk()
-
-
-async def test_more_than_the_promised_length_never_reaches_the_next_answer() -> None:
-    """Bytes beyond content-length make the answer unusable or are dropped with their connection; nothing hangs."""
+async def test_a_half_answer_on_a_kept_connection_is_not_tried_again() -> None:
+    """As soon as anything of the answer was received, the request counts as answered."""
 
     async def script(exchange: Exchange) -> None:
-        await exchange.send(OK + b"surplus" if exchange.connection == 1 else OK)
+        await exchange.send(OK if exchange.number == 1 else b"HTTP/1.1 200 O")
+        if exchange.number == 2:
+            exchange.writer.close()
 
     async with Upstream(script) as upstream, client() as http:
-        with pytest.raises(UpstreamMalformed):
-            await (await ask(http, upstream.url)).read()
-        assert await (await ask(http, upstream.url)).read() == b"hi"
-        assert upstream.connections == 2
+        await (await ask(http, upstream.url)).read()
+        with pytest.raises(UpstreamFault):
+            await ask(http, upstream.url)
+        assert len(upstream.requests) == 2
 
 
-async def test_redirects_are_returned_and_not_followed() -> None:
-    """A 307 is an answer like any other: the prompt goes nowhere else."""
-    async with Upstream(always(OK)) as other, client() as http:
-        redirect = b"HTTP/1.1 307 T\r\nlocation: %s\r\ncontent-length: 0\r\n\r\n" % other.url.encode()
-        async with Upstream(always(redirect)) as upstream:
-            reply = await ask(http, upstream.url)
-            assert (reply.status, reply.header("location"), await reply.read()) == (307, other.url, b"")
-        assert other.requests == []
+# ------------------------------------------------------------------ answers that come before the request was read
+HUGE = b"x" * 16_000_000  # more than any socket's buffers
 
 
-async def test_cookies_are_not_kept() -> None:
-    """A cookie that a backend sets is never sent back."""
-    async with (
-        Upstream(always(OK.replace(b"\r\n\r\n", b"\r\nset-cookie: a=b; path=/\r\n\r\n"))) as upstream,
-        client() as http,
-    ):
-        for _ in range(2):
-            await (await ask(http, upstream.url)).read()
-        assert b"cookie" not in upstream.requests[1].head.lower()
+async def too_large(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: bytes, eof: bool) -> None:
+    """Refuse a request at its head, and never read its body."""
+    try:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        writer.write(answer)
+        if eof:
+            writer.write_eof()
+        await asyncio.Event().wait()
+    finally:
+        writer.transport.abort()
 
 
-# ------------------------------------------------------------------ the ways to say where an answer ends
-OLD = b"HTTP/1.0 200 OK\r\n\r\nall until the end"
-ENDS = {
-    "by closing": (OLD, True, b"all until the end", 2),
-    "length, then closing": (b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nhi", False, b"hi", 2),
-    "HTTP/1.0, kept": (b"HTTP/1.0 200 OK\r\nconnection: keep-alive\r\ncontent-length: 2\r\n\r\nhi", False, b"hi", 1),
-    "no body": (b"HTTP/1.1 204 No Content\r\n\r\n", False, b"", 1),
-    "a length, but no body": (b"HTTP/1.1 204 No Content\r\ncontent-length: 2\r\n\r\n", False, b"", 2),
-    "a trailer": (CHUNKED + b"2\r\nhi\r\n0\r\nx-sum: 1\r\n\r\n", False, b"hi", 1),
-    "extensions of chunks": (CHUNKED + b"2;a=b\r\nhi\r\n0;c\r\n\r\n", False, b"hi", 1),
-    "hints before it": (
-        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: a\r\n\r\n" + OK,
-        False,
-        b"hi",
-        1,
-    ),
+EARLY = {
+    "kept": (b"HTTP/1.1 413 T\r\ncontent-length: 2\r\n\r\nno", False),
+    "not kept": (b"HTTP/1.1 413 T\r\nconnection: close\r\ncontent-length: 2\r\n\r\nno", False),
+    "half closed": (b"HTTP/1.1 413 T\r\n\r\nno", True),
 }
 
 
-@pytest.mark.parametrize(("answer", "close", "body", "connections"), ENDS.values(), ids=ENDS)
-async def test_every_way_to_end_an_answer(answer: bytes, close: bool, body: bytes, connections: int) -> None:
-    """The body is whole, and its connection serves again if the backend said that it would."""
-    async with Upstream(always(answer, then_close=close)) as upstream, client() as http:
+@pytest.mark.parametrize(("answer", "eof"), EARLY.values(), ids=EARLY)
+async def test_an_answer_before_the_request_was_read(answer: bytes, eof: bool) -> None:
+    """It is whole; its connection, which the rest of the request clogs, neither serves again nor keeps its place."""
+    tasks: list[asyncio.Task[None]] = []
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tasks.append(asyncio.ensure_future(too_large(reader, writer, answer, eof)))
+
+    async with await asyncio.start_server(accept, "127.0.0.1", 0) as server, client(max_connections=1) as http:
         for _ in range(2):
-            reply = await ask(http, upstream.url)
-            assert (reply.status // 100, await asyncio.wait_for(reply.read(), 5)) == (2, body)
-            assert reply.header("link") is None
-        assert upstream.connections == connections
+            reply = await ask(http, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", HUGE)
+            assert (reply.status, await asyncio.wait_for(reply.read(), 5)) == (413, b"no")
+        assert len(tasks) == 2
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
-@pytest.mark.parametrize("size", [1, 2, 7])
-async def test_an_answer_in_crumbs(size: int) -> None:
-    """Heads, chunk frames and bodies may be cut anywhere."""
-    whole = b"HTTP/1.1 100 Continue\r\n\r\n" + CHUNKED + b"7\r\n\xe4\xbd\xa0\xe5\xa5\xbd!\r\n3\r\nabc\r\n0\r\n\r\n"
+# ------------------------------------------------------------------ leaving
+async def test_cancelling_before_the_head_frees_the_backend() -> None:
+    """The connection is dropped within a second and its place is free again."""
+    async with Upstream(silent) as upstream, client(max_connections=1) as http:
+        for _ in range(3):
+            upstream.asked.clear()
+            upstream.left.clear()
+            task = asyncio.create_task(http.post(upstream.url, HEADERS, b"{}"))
+            await asyncio.wait_for(upstream.asked.wait(), 5)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            await asyncio.wait_for(upstream.left.wait(), BOUND)
 
-    async def script(exchange: Exchange) -> None:
-        for start in range(0, len(whole), size):
-            await exchange.send(whole[start : start + size])
+
+async def test_cancelling_while_connecting_frees_the_place() -> None:
+    """A task cancelled before it has a connection leaves nothing behind: the only place is free."""
+    async with Upstream(always(OK)) as upstream, client(max_connections=1) as http:
+        for _ in range(3):
+            task = asyncio.create_task(http.post(upstream.url, HEADERS, b"{}"))
             await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        assert await (await ask(http, upstream.url)).read() == b"hi"
 
-    async with Upstream(script) as upstream, client() as http:
-        for _ in range(2):
+
+async def test_leaving_mid_body_frees_the_backend() -> None:
+    """Cancelled while it waits for a piece, then closed: the backend sees the end within a second."""
+    async with Upstream(always(CHUNKED + b"5\r\nhello\r\n")) as upstream, client(max_connections=1) as http:
+        for _ in range(3):
+            upstream.left.clear()
             reply = await ask(http, upstream.url)
-            assert b"".join(await pieces(reply)) == "你好!abc".encode()
-        assert upstream.connections == 1
+            assert await reply.chunk() == b"hello"
+            waiting = asyncio.create_task(reply.chunk())
+            await asyncio.sleep(0)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+            reply.close()
+            await asyncio.wait_for(upstream.left.wait(), BOUND)
 
 
-async def test_a_switch_of_protocols_is_malformed() -> None:
-    """Nobody asked for another protocol."""
-    switch = b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n"
-    async with Upstream(always(switch)) as upstream, client() as http:
-        with pytest.raises(UpstreamMalformed):
-            await ask(http, upstream.url)
-
-
-async def test_a_fast_backend_waits_for_a_slow_reader() -> None:
-    """What nobody reads is not heaped up: the backend is stopped, and nothing is lost."""
-    mega, sent = b"x" * 2**20, 0
+async def test_leaving_after_the_last_byte_spares_the_next_request() -> None:
+    """A reply closed before its end was read may have passed its connection on: that one must not be cut."""
+    go_on = asyncio.Event()
 
     async def script(exchange: Exchange) -> None:
-        nonlocal sent
-        await exchange.send(CHUNKED)
-        for _ in range(64):
-            await exchange.send(b"100000\r\n" + mega + b"\r\n")
-            sent += 1
-        await exchange.send(b"0\r\n\r\n")
+        if exchange.number == 2:
+            await go_on.wait()
+        await exchange.send(OK)
 
     async with Upstream(script) as upstream, client() as http:
+        first = await ask(http, upstream.url)
+        assert await first.chunk() == b"hi"
+        upstream.asked.clear()
+        second = asyncio.create_task(ask(http, upstream.url))
+        await asyncio.wait_for(upstream.asked.wait(), 5)
+        first.close()
+        go_on.set()
+        assert await (await second).read() == b"hi"
+        assert (upstream.connections, len(upstream.requests)) == (1, 2)
+
+
+@pytest.fixture
+def uncollected() -> Iterator[None]:
+    """No garbage collection within the test."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def alive() -> int:
+    return sum([type(one) in (Connection, HttpReply) for one in gc.get_objects()])
+
+
+ENDINGS = {
+    "abandoned": (always(CHUNKED + b"5\r\nhello\r\n"), False),
+    "cut": (always(CHUNKED + b"5\r\nhello\r\n", then_close=True), True),
+    "swallowed": (always(b"", then_close=True), True),
+    "malformed": (always(b"SSH-2.0\r\n\r\n"), True),
+    "not kept": (always(OK.replace(b"\r\n", b"\r\nconnection: close\r\n", 1)), True),
+}
+
+
+@pytest.mark.usefixtures("uncollected")
+@pytest.mark.parametrize(("script", "whole"), ENDINGS.values(), ids=ENDINGS)
+async def test_what_is_over_is_freed_without_a_collection(script: Script, whole: bool) -> None:
+    """Neither a connection nor an answer is part of a cycle once it has ended, in whatever way."""
+    before = alive()
+    async with Upstream(script) as upstream, client() as http:
+        for _ in range(3):
+            await use_up(http, upstream.url, whole)
+        del http
+    await asyncio.sleep(0)
+    assert alive() == before
+
+
+async def use_up(http: HttpClient, url: str, whole: bool) -> None:
+    try:
+        reply = await http.post(url, HEADERS, b"{}")  # `wait_for` makes cycles of exceptions
+        await (reply.read() if whole else reply.chunk())
+        reply.close()
+    except UpstreamFault:
+        pass
+
+
+def test_a_connection_that_is_already_lost_is_counted_no_longer() -> None:
+    """A request that comes too late for it tells its pool again."""
+    lost: list[Connection] = []
+    connection = Connection(on_free=lost.append, on_lost=lost.append)
+    with asyncio.Runner() as runner:
+        connection.send(HttpReply(connection, runner.get_loop()), b"", b"")
+    assert lost == [connection]
+
+
+async def test_a_full_pool_refuses() -> None:
+    """There is no second queue behind the admission's: one connection too many is refused at once."""
+    async with Upstream(always(CHUNKED)) as upstream, client(max_connections=2) as http:
+        replies = [await ask(http, upstream.url) for _ in range(2)]
+        with pytest.raises(UpstreamUnavailable):
+            await ask(http, upstream.url)
+        replies[0].close()
+        replies.append(await ask(http, upstream.url))
+        for reply in replies:
+            reply.close()
+
+
+async def test_a_closed_client_refuses_and_breaks_off() -> None:
+    """After `aclose` an answer being read fails, a new request is refused, closing again is fine."""
+    async with Upstream(always(CHUNKED)) as upstream, client() as http:
         reply = await ask(http, upstream.url)
-        before = -1
-        while sent > before:  # until it stands still
-            before = sent
-            await asyncio.sleep(0.3)
-        assert sent < 64
-        assert sum([len(piece) for piece in await pieces(reply)]) == 64 * 2**20
-        await (await ask(http, upstream.url)).chunk()
-        assert upstream.connections == 1
+        waiting = asyncio.create_task(reply.chunk())
+        await asyncio.sleep(0)
+        await http.aclose()
+        for broken_off in (waiting, reply.chunk()):
+            with pytest.raises(UpstreamUnavailable):
+                await asyncio.wait_for(broken_off, 5)
+        with pytest.raises(UpstreamUnavailable):
+            await ask(http, upstream.url)
+        assert len(upstream.requests) == 1
+
+
+async def test_idle_connections_are_closed_in_time() -> None:
+    """Before a load balancer drops them in silence."""
+    async with Upstream(always(OK)) as upstream, client(keep_idle=0.1) as http:
+        await (await ask(http, upstream.url)).read()
+        await asyncio.wait_for(upstream.left.wait(), BOUND + 1)
+        await (await ask(http, upstream.url)).read()
+        assert upstream.connections == 2
+
+
+async def test_a_backend_that_speaks_unasked_is_left() -> None:
+    """Bytes on an idle connection must not become the answer to the next request."""
+    go_on = asyncio.Event()
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.send(OK)
+        if exchange.connection == 1:
+            await go_on.wait()
+            await exchange.send(OK.replace(b"hi", b"no"))
+
+    async with Upstream(script) as upstream, client() as http:
+        await (await ask(http, upstream.url)).read()
+        go_on.set()
+        await asyncio.wait_for(upstream.left.wait(), BOUND)
+        assert await (await ask(http, upstream.url)).read() == b"hi"
+        assert upstream.connections == 2
 
 
 # ------------------------------------------------------------------ every exception has a meaning

@@ -88,20 +88,23 @@ class Bench:
 
     def segment(self, name: str, kind: str, what: Load) -> Segment:
         target, pid = self.up[name]
-        pids, first = proc.tree(pid), self.spin()
+        pids, spun = proc.tree(pid), self.spin()
         before = proc.cpu(pids)
         result = self.put(target, what)
         time.sleep(0.02)  # what it does after its last answer is part of the cost
         used = proc.seconds_between(before, proc.cpu(pids))
         done = result.chunks if what.chunks else result.finished
+        first_ms = figures.percentile(result.firsts, 0.5) * 1e3
+        spins = spun, self.spin()
         return Segment(
             target=name,
             kind=kind,
             connections=what.connections,
-            cpu_us=proc.scaled(used / max(done, 1) * 1e6, first, self.spin()),
+            cpu_us=proc.scaled(used / max(done, 1) * 1e6, *spins),
             p50_ms=figures.percentile(result.totals, 0.5) * 1e3,
             p99_ms=figures.percentile(result.totals, 0.99) * 1e3,
-            first_ms=figures.percentile(result.firsts, 0.5) * 1e3,
+            first_ms=first_ms,
+            first_scaled_ms=proc.scaled(first_ms, *spins),
             per_second=result.finished / result.seconds,
             finished=result.finished,
             errors=result.errors,

@@ -14,7 +14,7 @@ from tests.bench.figures import JSON, STREAM, Measured, Memory, Segment, Spread
 def segments(target: str, cpu: list[float], p50: list[float], errors: int = 0) -> list[Segment]:
     """The same in every load, a round for each figure."""
     return [
-        Segment(target, kind, at, used, half, 2 * half, half / 2, 1000.0, 10, errors)
+        Segment(target, kind, at, used, half, 2 * half, half / 2, half / 8, 1000.0, 10, errors)
         for used, half in zip(cpu, p50, strict=True)
         for kind in (JSON, STREAM)
         for at in (1, 16, 64)
@@ -88,6 +88,7 @@ def test_the_figures(measured: Measured) -> None:
     assert cells(table, "added ms, p50, 64 at once") == ["1 [1, 2]", "1 [1, 2]", "90 [89, 178]", "3 [2, 4]"]
     assert cells(table, "added ms, p99, 64 at once")[-1] == "6 [4, 8]"
     assert cells(table, "added ms, first token")[-1] == "1.5 [1, 2]"
+    assert cells(table, "added ms, first token, scaled")[-1] == "0.375 [0.25, 0.5]"
     assert cells(table, "RSS MB after the soak") == ["", "10", "400", "73"]
     assert cells(table, "growth MB in the soak") == ["", "0", "100", "3"]
     assert cells(table, "requests in the soak") == ["", "50,000", "9", "50,000"]
@@ -102,7 +103,7 @@ def test_the_bounds(measured: Measured) -> None:
     assert cells(table, "CPU per JSON request, 64 at once, to nginx") == ["at most 22", "20 [20, 30] holds"]
     assert cells(table, "CPU per JSON request, 64 at once, to litellm") == ["at most 1/22", "1/30 holds"]
     assert cells(table, "CPU per streamed chunk, 16 at once, to nginx") == ["at most 3", "20 [20, 30] **missed**"]
-    assert cells(table, "added ms, first token") == ["at most 1", "1.5 [1, 2] **missed**"]
+    assert cells(table, "added ms, first token, scaled") == ["at most 1", "0.375 [0.25, 0.5] holds"]
     assert cells(table, "RSS MB after 50,000 requests") == ["at most 80", "73 holds"]
     assert cells(table, "growth MB over them") == ["at most 2", "3 **missed**"]
 
