@@ -288,9 +288,17 @@ def _listed(client: httpx.Client, asking: Asking) -> Facts:
     if answer.status_code == 401:
         return Facts("down", problem="does not accept the gateway's key")
     cards = answer.raise_for_status().json().get("data") or []
-    own: dict[str, Any] = next((card for card in cards if card.get("id") == asking.spec.model), {})
+    models, wanted = tuple(str(card.get("id")) for card in cards), asking.spec.model
+    own: dict[str, Any] = next((card for card in cards if card.get("id") == wanted), {})
     window = _number(own.get("max_model_len")) or _number(own.get("context_length"))
-    return Facts("ready", context_window=window, models=tuple(str(card.get("id")) for card in cards))
+    # Ready all the same: some servers answer to any name.
+    unlisted = f"does not list '{wanted}', but {_some(models)}" if models and wanted not in models else None
+    return Facts("ready", context_window=window, models=models, problem=unlisted)
+
+
+def _some(models: tuple[str, ...], most: int = 3) -> str:
+    rest = len(models) - most
+    return ", ".join(model[:64] for model in models[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _endpoint(client: httpx.Client, asking: Asking) -> Facts:

@@ -96,7 +96,7 @@ class BackendSpec:
 class Facts:
     """What probing taught about a backend. `capabilities` None: not learned, the kind's table decides.
 
-    `models` are the ids it serves, empty when unknown. `problem` says in one line why it is not ready. `replicas`
+    `models` are the ids it serves, empty when unknown. `problem` says in one line what is wrong. `replicas`
     are those that are billed right now (initializing or running), None where nobody can say.
     """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 
 import pytest
 
@@ -68,6 +69,23 @@ async def test_a_model_that_is_not_there_says_how_to_get_it() -> None:
         facts = await probe(asking(url, "ollama", model="other"))
     assert facts.state == "down"
     assert "ollama pull other" in (facts.problem or "")
+
+
+@pytest.mark.parametrize(
+    ("listed", "problem"),
+    [
+        (["m"], None),
+        ([], None),
+        (["other"], "does not list 'm', but other"),
+        (list("abcde"), "does not list 'm', but a, b, c and 2 more"),
+    ],
+)
+async def test_a_model_that_is_not_listed_is_told(listed: list[str], problem: str | None) -> None:
+    """A typing error shows here and not in the first request; some servers answer to any name, so it stays ready."""
+    server, url = await answering(json.dumps({"data": [{"id": name} for name in listed]}).encode())
+    async with server:
+        facts = await probe(asking(url, "openai"))
+    assert (facts.state, facts.problem, facts.models) == ("ready", problem, tuple(listed))
 
 
 async def answering(body: bytes, status: bytes = b"200 OK") -> tuple[asyncio.Server, str]:
