@@ -1,11 +1,14 @@
 """A model server that costs next to nothing: `python -m tests.bench.upstream PORT`.
 
 JSON is answered at once. A stream has as many chunks as the request's `max_tokens`, GAP apart, then usage and [DONE].
+Streams that begin together do not tick together, as those of real users would not: a server that finds sixteen chunks
+at once spends less on each.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import re
 import sys
@@ -15,6 +18,7 @@ import httptools
 import uvloop
 
 GAP = 0.010  # seconds between two chunks
+GOLDEN = 0.618034  # its multiples spread evenly over a gap, however many there are
 MARK = b"tick"  # in each content, and nowhere else: what the load counts
 _USAGE = {"prompt_tokens": 412, "completion_tokens": 64, "total_tokens": 476}
 _LENGTH = re.compile(rb'"max_(?:completion_)?tokens":\s*(\d+)')
@@ -55,6 +59,7 @@ class Model(asyncio.Protocol):
     """One connection. The parser calls the methods `on_*`."""
 
     transport: asyncio.Transport
+    streams = itertools.count()  # of all connections
     timer: asyncio.TimerHandle | None = None
     body = b""
 
@@ -79,13 +84,14 @@ class Model(asyncio.Protocol):
         elif _STREAM.search(body):
             length = _LENGTH.search(body)
             self.transport.write(HEAD)
-            self.stream(int(length[1]) if length else 1)
+            self.stream(int(length[1]) if length else 1, GAP * (next(self.streams) * GOLDEN % 1))
         else:
             self.transport.write(ANSWER)
 
-    def stream(self, chunks: int) -> None:
+    def stream(self, chunks: int, gap: float = GAP) -> None:
+        """The next chunk, and the one after it in `gap` seconds."""
         self.transport.write(CHUNK if chunks else LAST)
-        self.timer = asyncio.get_running_loop().call_later(GAP, self.stream, chunks - 1) if chunks else None
+        self.timer = asyncio.get_running_loop().call_later(gap, self.stream, chunks - 1) if chunks else None
 
 
 async def main(port: int) -> None:
