@@ -42,11 +42,11 @@ class Plan:
 
 
 def plans(config: GatewayConfig, environ: Mapping[str, str]) -> tuple[Plan, ...]:
-    return tuple(_plan(name, launch_of(backend), environ) for name, backend, _ in config.started())
+    launches = ((name, launch_of(backend)) for name, backend in config.backends.items())
+    return tuple(_plan(name, launch, environ) for name, launch in launches if launch is not None)
 
 
-def _plan(name: str, launch: Launch | None, environ: Mapping[str, str]) -> Plan:
-    assert launch is not None
+def _plan(name: str, launch: Launch, environ: Mapping[str, str]) -> Plan:
     found, lacks = None, []
     try:
         found = program(environ)

@@ -71,15 +71,17 @@ class Keep:
 
     def probed(self, gateway: Gateway) -> Iterator[Wired]:
         """What belongs to this gateway; the rest is forgotten."""
-        used = {id(post.backend) for post in gateway.all_posts()}
-        self.wired = {key: one for key, one in self.wired.items() if id(one.backend) in used}
+        self.wired = self._of(gateway)
         yield from self.wired.values()
 
     def serve(self, gateway: Gateway, config: GatewayConfig) -> None:
         """Start and end servers of our own: those of this gateway shall run, and no others."""
-        used = {id(post.backend) for post in gateway.all_posts()}
-        servers = [one.server for one in self.wired.values() if one.server and id(one.backend) in used]
+        servers = [one.server for one in self._of(gateway).values() if one.server]
         self.servers.follow(servers, frozenset(variable for _, variable in config.secret_names()))
+
+    def _of(self, gateway: Gateway) -> dict[object, Wired]:
+        used = {id(post.backend) for post in gateway.all_posts()}
+        return {key: one for key, one in self.wired.items() if id(one.backend) in used}
 
     def on_state(self, backend: Backend, facts: Facts) -> None:
         self.log.event("backend-state", backend=backend.spec.name, state=facts.state, problem=facts.problem)

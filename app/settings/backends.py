@@ -146,10 +146,12 @@ class Startable(_Served):
         server, capacity = start.get("llama_server"), data.get("capacity", {})
         server = server if isinstance(server, dict) else {}
         slots, context = (_count(server, key) for key in ("slots", "context"))
-        known: dict[str, Any] = {"base_url": STARTED_AT, **({"context_window": context} if context else {})}
+        known = {"base_url": STARTED_AT, **data}
+        if context:
+            known.setdefault("context_window", context)
         if slots and isinstance(capacity, dict):
             known["capacity"] = {"concurrent": slots, **capacity}
-        return {**known, **data, **({"capacity": known["capacity"]} if "capacity" in known else {})}
+        return known
 
     @property
     def speaks(self) -> str:

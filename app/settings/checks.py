@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from app.core.policy import ROUTELLM
 from app.core.prices import TimePrice
-from app.settings.backends import STARTED_AT, Ollama
+from app.settings.backends import STARTED_AT, Ollama, Startable
 from app.settings.config import GatewayConfig
 from app.settings.fields import is_loopback
 from app.settings.problems import Problem, suggestion
@@ -168,7 +168,7 @@ def _embeddings(config: GatewayConfig) -> Iterator[Problem]:
     if backend is None:
         hint = suggestion(name, config.backends)
         yield Problem(("embeddings", "backend"), f"there is no backend '{name}'{hint}")
-    elif getattr(backend, "start", None):
+    elif isinstance(backend, Startable) and backend.start:
         yield Problem(("embeddings", "backend"), f"'{name}' is started for chat; add a backend for embeddings")
     elif not backend.embeds:
         yield Problem(("embeddings", "backend"), f"'{name}' has no embeddings API ({backend.kind})")

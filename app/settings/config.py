@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from app.core import prices, rules, types
 from app.core.baseline import Baseline as CoreBaseline
-from app.settings.backends import Backend, LlamaCpp, LlamaServer, OpenAI
+from app.settings.backends import Backend, LlamaServer, Startable
 from app.settings.baseline import Baseline
 from app.settings.fields import Duration, EnvName, Model, ModelId, Name, is_loopback
 from app.settings.rules import Rule
@@ -138,10 +138,10 @@ class GatewayConfig(Model):
     def backend_specs(self) -> tuple[types.BackendSpec, ...]:
         return tuple(backend.spec(name) for name, backend in self.backends.items())
 
-    def started(self) -> Iterator[tuple[str, OpenAI | LlamaCpp, LlamaServer]]:
+    def started(self) -> Iterator[tuple[str, Startable, LlamaServer]]:
         """Name, backend and server of those that the gateway starts itself."""
         for name, backend in self.backends.items():
-            if isinstance(backend, OpenAI | LlamaCpp) and backend.start:
+            if isinstance(backend, Startable) and backend.start:
                 yield name, backend, backend.start.llama_server
 
     def tier_of(self) -> Mapping[str, str]:

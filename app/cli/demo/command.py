@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from app.cli.demo.client import Outcome
     from app.cli.demo.day import Arrival
@@ -165,9 +165,14 @@ async def _ended(place: House, book: Book) -> None:
 
     end = midnight() + END
     await place.clock.sleep(end + 1.0 - place.clock.utc())
+    await _until(lambda: book.until >= end // 60 - 1)
+
+
+async def _until(done: Callable[[], bool]) -> None:
+    """Or until SETTLING has passed."""
     for _ in range(round(SETTLING / 0.01)):
-        if book.until >= end // 60 - 1:
-            break
+        if done():
+            return
         await asyncio.sleep(0.01)
 
 
@@ -176,10 +181,7 @@ async def _settled(place: House, book: Book, outcomes: Sequence[Outcome]) -> Non
     from app.stores import read_totals
 
     tries = sum(len(one.ids) for one in outcomes)
-    for _ in range(round(SETTLING / 0.01)):
-        if book.settled >= tries:
-            break
-        await asyncio.sleep(0.01)
+    await _until(lambda: book.settled >= tries)
     book.closed = True
     place.clock.stop()
     for _ in range(round(SETTLING / 0.05)):
