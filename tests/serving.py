@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator
+import socketserver
+import threading
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import httpx
@@ -42,6 +44,20 @@ async def _stop(server: uvicorn.Server) -> None:
     if server.server_state.tasks:
         _, late = await asyncio.wait(list(server.server_state.tasks), timeout=PATIENCE)
         assert not late, late
+
+
+@contextlib.contextmanager
+def on_a_thread(server: socketserver.BaseServer) -> Iterator[str]:
+    """A server of the standard library; its URL."""
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    with server:
+        thread.start()
+        try:
+            host, port = server.server_address[:2]
+            yield f"http://{host}:{port}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def calling(app: Any) -> httpx.AsyncClient:

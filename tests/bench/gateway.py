@@ -15,7 +15,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -171,13 +171,16 @@ def run(plan: Plan, litellm: Path | None = None, portkey: Path | None = None) ->
     return bench.measured(), conditions(bench, some, busy), bench.wrong
 
 
-def main(arguments: Sequence[str], plan: Plan | None = None) -> int:
+Measure = Callable[[Plan, Path | None, Path | None], tuple[Measured, list[str], list[str]]]
+
+
+def main(arguments: Sequence[str], plan: Plan | None = None, measure: Measure = run) -> int:
     parser = argparse.ArgumentParser("python -m tests.bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="about a minute: few requests, wide spreads")
     parser.add_argument("--litellm", type=Path, metavar="PROGRAM", help="its command, if it is not on the path")
     parser.add_argument("--portkey", type=Path, metavar="FOLDER", help="where npm has installed it")
     options = parser.parse_args(arguments)
-    measured, about, wrong = run(plan or (QUICK if options.quick else FULL), options.litellm, options.portkey)
+    measured, about, wrong = measure(plan or (QUICK if options.quick else FULL), options.litellm, options.portkey)
     command = shlex.join(["python", "-m", "tests.bench", *arguments])
     print("\n".join([f"    {command}", "", *about, "", figures.figures(measured), "", figures.bounds(measured)]))
     for line in wrong:

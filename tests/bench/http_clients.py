@@ -6,7 +6,7 @@ each round, so that ratios between them are fair on a shared machine. CPU is use
 scaled by a fixed pure-Python loop timed on the same core before and after each segment. Not a test; run it as
 
     taskset -c 1 <mock> 9100 &       # any OpenAI-like upstream whose JSON answers come without delay
-    python tests/bench/http_clients.py --mock-url http://127.0.0.1:9100 --loadgen <path> \\
+    python -m tests.bench.http_clients --mock-url http://127.0.0.1:9100 --loadgen <path> \\
         --body body.json --body-stream body_stream.json --rounds 5 --out clients.jsonl
 
 `--loadgen` is any load generator called as `loadgen -p PORT -u PATH -b BODYFILE -c CONCURRENCY -n REQUESTS
@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -32,9 +31,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from tests.bench import proc
+
 HEADERS = {"content-type": "application/json", "accept-encoding": "identity", "authorization": "Bearer none"}
-TICKS = os.sysconf("SC_CLK_TCK")
-REFERENCE_SPIN = 0.0100  # CPU seconds of `spin` on a quiet core; results read as if every segment ran at that speed
 Chunks = Callable[[], Awaitable[bytes]]
 
 
@@ -178,26 +177,10 @@ def serve(name: str, url: str, port: int) -> None:
 
 
 # ------------------------------------------------------------------ measuring
-def cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
-
-
-def rss_mb(pid: int) -> float:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
-
-
 def spin(cpu: int) -> float:
-    """CPU seconds of a fixed loop on core `cpu`: how fast that core is right now."""
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {cpu})
-    start, total = time.process_time(), 0
-    for i in range(300_000):
-        total += i * i
-    taken = time.process_time() - start
-    os.sched_setaffinity(0, before)
-    return taken
+    """On core `cpu`: how fast that is right now."""
+    with proc.on({cpu}):
+        return proc.spin()
 
 
 def load(options: argparse.Namespace, port: int, scenario: str, seconds: float, requests: int) -> dict[str, Any]:
@@ -213,22 +196,23 @@ def load(options: argparse.Namespace, port: int, scenario: str, seconds: float, 
 def measure(options: argparse.Namespace, name: str, port: int, pid: int | None, scenario: str) -> dict[str, Any]:
     stream, count = scenario[0] == "S", int(scenario[1:])
     requests, seconds = (count * 2, 5.0) if stream else (200_000, options.seconds)
-    speed, used = spin(options.cpu), cpu_seconds(pid) if pid else 0.0
+    pids = [pid] if pid else []
+    spun, before = spin(options.cpu), proc.cpu(pids)
     result = load(options, port, scenario, seconds, requests)
     time.sleep(0.02)
-    used = (cpu_seconds(pid) if pid else 0.0) - used
-    scale = REFERENCE_SPIN / ((speed + spin(options.cpu)) / 2)
+    used = proc.seconds_between(before, proc.cpu(pids))
     units = result["chunks"] if stream else result["finished"]
+    raw_us = used / max(units, 1) * 1e6
     return {
         "client": name,
         "scenario": scenario,
-        "cpu_us": used / max(units, 1) * 1e6 * scale,
-        "raw_us": used / max(units, 1) * 1e6,
+        "cpu_us": proc.scaled(raw_us, spun, spin(options.cpu)),
+        "raw_us": raw_us,
         "rps": result["rps"],
         "p50_ms": result["total_us"]["p50"] / 1e3,
         "p99_ms": result["total_us"]["p99"] / 1e3,
         "ttft_p50_ms": result["ttft_us"]["p50"] / 1e3,
-        "rss_mb": rss_mb(pid) if pid else 0.0,
+        "rss_mb": proc.rss_mb(pids),
         "errors": result["errors"],
         "finished": result["finished"],
     }
@@ -251,7 +235,18 @@ def report(rows: list[dict[str, Any]]) -> None:
 
 
 def start(options: argparse.Namespace, name: str, port: int) -> subprocess.Popen[bytes]:
-    command = ["taskset", "-c", str(options.cpu), sys.executable, __file__, "--serve", name, "--port", str(port)]
+    command = [
+        "taskset",
+        "-c",
+        str(options.cpu),
+        sys.executable,
+        "-m",
+        __spec__.name,
+        "--serve",
+        name,
+        "--port",
+        str(port),
+    ]
     return subprocess.Popen([*command, "--mock-url", options.mock_url])
 
 

@@ -11,7 +11,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 ABOUT = """# Results
@@ -29,21 +29,6 @@ columns mean and where the data is had stands in [docs/router.md](../../docs/rou
 MODEL = 'smallfirst evaluate --data "$ROUTING_DATA" --ships --split dev'
 
 
-def main(arguments: Sequence[str]) -> int:
-    if "ROUTING_DATA" not in os.environ:
-        print("set ROUTING_DATA to the folder of the public data: docs/router.md says where it is had", file=sys.stderr)
-        return 2
-    gateway = shlex.join(["python", "-m", "tests.bench", *arguments])
-    try:
-        parts = [ABOUT, "## Gateway", printed(gateway)]
-        parts += ["## Router", ABOUT_ROUTER, block(ROUTER), "## Model", ABOUT_MODEL, block(MODEL)]
-    except subprocess.CalledProcessError as error:
-        print(f"{error}\n{error.stdout}", file=sys.stderr)
-        return 1
-    print("\n\n".join(parts))
-    return 0
-
-
 def printed(command: str) -> str:
     """By a shell that finds this environment's programs first. Raises if the command fails."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
@@ -52,5 +37,20 @@ def printed(command: str) -> str:
     return done.stdout.strip("\n")
 
 
-def block(command: str) -> str:
-    return f"    {command}\n\n```\n{printed(command)}\n```"
+def main(arguments: Sequence[str], environ: Mapping[str, str] = os.environ, run: Callable[[str], str] = printed) -> int:
+    if "ROUTING_DATA" not in environ:
+        print("set ROUTING_DATA to the folder of the public data: docs/router.md says where it is had", file=sys.stderr)
+        return 2
+    gateway = shlex.join(["python", "-m", "tests.bench", *arguments])
+    try:
+        parts = [ABOUT, "## Gateway", run(gateway)]
+        parts += ["## Router", ABOUT_ROUTER, block(ROUTER, run), "## Model", ABOUT_MODEL, block(MODEL, run)]
+    except subprocess.CalledProcessError as error:
+        print(f"{error}\n{error.stdout}", file=sys.stderr)
+        return 1
+    print("\n\n".join(parts))
+    return 0
+
+
+def block(command: str, run: Callable[[str], str]) -> str:
+    return f"    {command}\n\n```\n{run(command)}\n```"

@@ -18,6 +18,7 @@ from typing import Any
 
 from app.core.chat import ChatRequest
 from app.routers import load_router
+from tests.bench import proc
 
 SPIN_SECONDS = 0.020
 CALLS = 2_000
@@ -55,14 +56,7 @@ def main(calls: int = CALLS) -> None:
 
 def spin_seconds() -> float:
     """CPU seconds of a fixed loop: how fast this core is right now (best of three)."""
-    return min(_spin() for _ in range(3))
-
-
-def _spin() -> float:
-    start, total = time.thread_time(), 0
-    for number in range(300_000):
-        total += number * number
-    return time.thread_time() - start
+    return min(proc.spin() for _ in range(3))
 
 
 def timings(call: Callable[[], object], calls: int) -> Iterator[float]:

@@ -38,8 +38,9 @@ class Target:
 
 
 @contextlib.contextmanager
-def running(target: Target, folder: Path) -> Iterator[int]:
-    """Start it, wait until it answers; its process id. Whatever happens, it and its children end."""
+def running(target: Target, folder: Path, grace: float = GRACE) -> Iterator[int]:
+    """Start it, wait until it answers; its process id. Whatever happens, it and its children end, within `grace`
+    seconds or by force."""
     log = folder / f"{target.name}.log"
     with log.open("wb") as output:
         environ = {**os.environ, **DIRECTLY, **target.environ}
@@ -50,7 +51,7 @@ def running(target: Target, folder: Path) -> Iterator[int]:
         _wait(target, process, log)
         yield process.pid
     finally:
-        _end(process)
+        _end(process, grace)
 
 
 def _wait(target: Target, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -65,11 +66,11 @@ def _wait(target: Target, process: subprocess.Popen[bytes], log: Path) -> None:
     raise RuntimeError(f"{target.name} does not answer: {why}\n{log.read_text(errors='replace')[-2000:]}")
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _end(process: subprocess.Popen[bytes], grace: float) -> None:
     """By its id, which is its group's too. First a request, then whatever is still there is killed."""
     process.send_signal(signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(GRACE)
+        process.wait(grace)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

@@ -39,13 +39,12 @@ def test_the_table_of_the_router(capsys: pytest.CaptureFixture[str]) -> None:
     assert load.startswith("load ")
 
 
-def test_the_results_are_what_the_commands_print(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+DATA = {"ROUTING_DATA": "/data"}
+
+
+def test_the_results_are_what_the_commands_print(capsys: pytest.CaptureFixture[str]) -> None:
     """Each command with its output below, in this order; options go to the gateway's."""
-    monkeypatch.setenv("ROUTING_DATA", "/data")
-    monkeypatch.setattr(results, "printed", lambda command: f"printed by {command}")
-    assert main(["results", "--quick"]) == 0
+    assert results.main(["--quick"], DATA, lambda command: f"printed by {command}") == 0
     page = capsys.readouterr().out
     commands = ["python -m tests.bench --quick", results.ROUTER, results.MODEL]
     places = [page.index(f"printed by {command}") for command in commands]
@@ -53,18 +52,15 @@ def test_the_results_are_what_the_commands_print(
     assert all(f"    {command}\n\n```\nprinted by {command}\n```" in page for command in commands[1:])
 
 
-def test_results_want_the_data(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_results_want_the_data(capsys: pytest.CaptureFixture[str]) -> None:
     """Before ten minutes are spent."""
-    monkeypatch.delenv("ROUTING_DATA", raising=False)
-    assert main(["results"]) == 2
+    assert results.main([], {}) == 2
     assert "set ROUTING_DATA" in capsys.readouterr().err
 
 
-def test_results_of_a_failed_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_results_of_a_failed_command(capsys: pytest.CaptureFixture[str]) -> None:
     """There is no page; what it had printed is not lost."""
-    monkeypatch.setenv("ROUTING_DATA", "/data")
-    monkeypatch.setattr(results, "printed", lambda _, real=results.printed: real("echo so far; exit 3"))
-    assert main(["results"]) == 1
+    assert results.main([], DATA, lambda _: results.printed("echo so far; exit 3")) == 1
     told = capsys.readouterr()
     assert told.out == ""
     assert "exit status 3" in told.err

@@ -7,7 +7,6 @@ import os
 import socketserver
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from tests.bench.gateway import Plan
 from tests.bench.load import Load
 from tests.bench.targets import Target
 from tests.e2e.process import free_port
+from tests.serving import on_a_thread
 
 TINY = Plan(rounds=1, seconds=0.1, soak=60, peer_soak_seconds=0.1, warm=16, warm_seconds=0.1, chunks=5)
 
@@ -46,10 +46,9 @@ def number(cell: str) -> float:
     return float(cell.split()[0].replace(",", ""))
 
 
-def test_wrong_answers_fail_the_run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_answers_fail_the_run(capsys: pytest.CaptureFixture[str]) -> None:
     """Exit 1 and which they were, however good the figures."""
-    monkeypatch.setattr(gateway, "run", lambda *_: (Measured([], [], [], {}), [], ["nginx: 3 errors"]))
-    assert gateway.main([]) == 1
+    assert gateway.main([], measure=lambda *_: (Measured([], [], [], {}), [], ["nginx: 3 errors"])) == 1
     assert "nginx: 3 errors" in capsys.readouterr().err
 
 
@@ -60,9 +59,8 @@ def test_a_target_that_does_not_start(tmp_path: Path) -> None:
         pass
 
 
-def test_a_target_that_will_not_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_target_that_will_not_end(tmp_path: Path) -> None:
     """One that ignores SIGTERM is killed, and so is its child."""
-    monkeypatch.setattr(targets, "GRACE", 0.2)
     path = Path(upstream.__file__)
     code = f"""
 import os, runpy, signal, sys
@@ -72,7 +70,8 @@ sys.argv = ["", sys.argv[1]]
 runpy.run_path({str(path)!r}, run_name="__main__")
 """
     port = free_port()
-    with targets.running(Target("stubborn", port, [sys.executable, "-c", code, str(port)], ""), tmp_path) as pid:
+    stubborn = Target("stubborn", port, [sys.executable, "-c", code, str(port)], "")
+    with targets.running(stubborn, tmp_path, grace=0.2) as pid:
         pids = proc.tree(pid)
     assert len(pids) == 2
     assert load.run(port, {}, Load(1, 0.2, 1)).errors
@@ -102,14 +101,9 @@ def answering(answer: bytes) -> Iterator[int]:
             self.request.recv(65536)
             self.request.sendall(answer)
 
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield server.server_address[1]
-        finally:
-            server.shutdown()
-            thread.join()
+    server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
+    with on_a_thread(server):
+        yield server.server_address[1]
 
 
 ERROR = b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 4\r\nconnection: close\r\n\r\ntick"

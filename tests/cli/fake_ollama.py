@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from tests.serving import on_a_thread
+
 CHAT = {"name": "qwen3:4b", "size": 2_500_000_000}
 LARGE = {"name": "qwen3:32b", "size": 20_000_000_000}
 CLOUD = {"name": "gpt-oss:120b-cloud", "size": 400, "remote_host": "https://ollama.com:443"}
@@ -73,13 +75,6 @@ def fake_ollama(
                     time.sleep(0.02)
                 self.wfile.write(b"data: [DONE]\n\n")
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    fake = FakeOllama(f"http://127.0.0.1:{server.server_address[1]}")
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
+    fake = FakeOllama("")
+    with on_a_thread(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as fake.url:
         yield fake
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from tests.e2e.process import HOST, GatewayProcess, gateway
 from tests.real.llama import Llama
 
 SLOTS = 2
+PATIENCE = 30.0  # seconds
 NAME = "tiny"
 WINDOW = 4096  # of each slot: an answer that fills it takes half a minute
 LARGE = "maker/large"
@@ -55,6 +57,15 @@ def opened(folder: Path, llama: Llama, more: str = "") -> Iterator[House]:
         )
         with gateway(config, folder, NO_PROXY="127.0.0.1") as process:
             yield House(llama, fake, process)
+
+
+def until(done: Callable[[], bool], patience: float = PATIENCE, pause: float = 0.01) -> float:
+    """How long it took; fails if it takes longer than `patience`. Between two looks it leaves the server in peace."""
+    began = time.monotonic()
+    while not done():
+        assert time.monotonic() - began < patience
+        time.sleep(pause)
+    return time.monotonic() - began
 
 
 def hello(text: str = "How are you?") -> list[Any]:

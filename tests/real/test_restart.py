@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import openai
 import pytest
 
 from tests.real.conftest import OPTIONS
-from tests.real.house import WINDOW, House, hello, opened
+from tests.real.house import WINDOW, House, hello, opened, until
 from tests.real.llama import running
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
@@ -47,14 +46,7 @@ class Traffic:
 
     def until_from(self, backend: str, times: int = 5) -> None:
         """So many answers in a row."""
-        wait_for(lambda: self.backends[-times:] == [backend] * times)
-
-
-def wait_for(done: Callable[[], bool]) -> None:
-    until = time.monotonic() + PATIENCE
-    while not done():
-        assert time.monotonic() < until
-        time.sleep(0.02)
+        until(lambda: self.backends[-times:] == [backend] * times, PATIENCE)
 
 
 @contextmanager

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from tests.e2e.process import chat, exchange, post
-from tests.real.house import SLOTS, WINDOW, House, hello
+from tests.real.house import PATIENCE, SLOTS, WINDOW, House, hello, until
 from tests.real.llama import Llama
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
@@ -19,16 +17,6 @@ CLIENTS = 5
 TOKENS = 100
 SOON = 1.0  # seconds within which a slot is free again
 LOOK = 1.0  # seconds of silence after which the server looks whether the client of a whole answer is there
-PATIENCE = 30.0
-
-
-def until(done: Callable[[], bool], pause: float = 0.01) -> float:
-    """How long it took; fails if it takes too long. Between two looks it leaves the server in peace."""
-    began = time.monotonic()
-    while not done():
-        assert time.monotonic() - began < PATIENCE
-        time.sleep(pause)
-    return time.monotonic() - began
 
 
 def answer(house: House, number: int) -> int:
