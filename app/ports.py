@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from app.core.chat import ChatRequest
@@ -26,8 +26,17 @@ class Router(Protocol):
         ...
 
 
+Give = Callable[[bytes], bool]  # takes a piece, always; True: another one may follow at once
+
+
 class Reply(Protocol):
-    """One answer of a backend, already in the wire form the client asked for."""
+    """One answer of a backend, already in the wire form the client asked for.
+
+    `pieces` were handed on until now, the last one at `last` in the time of the loop.
+    """
+
+    pieces: int
+    last: float
 
     @property
     def usage(self) -> Usage | None:
@@ -39,12 +48,15 @@ class Reply(Protocol):
         """The model that answers, in the backend's words."""
         ...
 
-    async def read(self) -> bytes | None:
-        """The next bytes for the client, None after a clean and complete end. Raises UpstreamFault.
+    async def first(self) -> bytes:
+        """Something usable: whole JSON, or the events up to the first that carries content, so that a failure before it
+        may still fall back. Called once. Raises UpstreamFault."""
+        ...
 
-        The first call returns only once something usable is there: whole JSON, or the first event that
-        carries content (so a failure before it may still fall back).
-        """
+    async def relay(self, give: Give) -> bool:
+        """After `first`, and only of a stream: hand each piece to `give` in the moment it arrives, with nobody woken
+        for it. True after a clean and complete end, False as soon as `give` has no room; then it can be called again.
+        Raises UpstreamFault."""
         ...
 
     def close(self) -> None:

@@ -35,6 +35,7 @@ from app.core.types import (
 )
 from app.gateway import Gateway, Post, Routing, Slots
 from app.gateway.books import Books
+from app.ports import Give, Reply
 
 ANSWER = b'{"object":"chat.completion","choices":[]}'
 EVENTS = (b'data: {"choices":[{"delta":{"content":"a"}}]}\n\n', b'data: {"choices":[]}\n\n', b"data: [DONE]\n\n")
@@ -48,7 +49,7 @@ Element = bytes | Exception | asyncio.Event | Hang
 
 @dataclass(frozen=True)
 class Play:
-    """What one send meets: `head` before it returns, then `pieces` one per read, then a clean end."""
+    """What one send meets: `head` before it returns, then `pieces` one by one, then a clean end."""
 
     pieces: tuple[Element, ...] = (ANSWER,)
     head: Exception | asyncio.Event | Hang | None = None
@@ -63,8 +64,22 @@ class FakeReply:
         self._backend = backend
         self._left = list(play.pieces)
         self._over = False
+        self.pieces = 1
+        self.last = 0.0
 
-    async def read(self) -> bytes | None:
+    async def first(self) -> bytes:
+        return await self._next() or b""
+
+    async def relay(self, give: Give) -> bool:
+        while piece := await self._next():
+            room = give(piece)
+            self.pieces += 1
+            self.last = asyncio.get_running_loop().time()
+            if not room:
+                return False
+        return True
+
+    async def _next(self) -> bytes | None:
         while self._left:
             element = self._left.pop(0)
             if isinstance(element, bytes):
@@ -76,6 +91,13 @@ class FakeReply:
         if not self._over:
             self._over = True
             self._backend.leave()
+
+
+async def collect(reply: Reply, pieces: list[bytes]) -> None:
+    """A whole answer, to one who always has room; what came before a fault is there."""
+    pieces.append(await reply.first())
+    while not await reply.relay(lambda piece: pieces.append(piece) is None):
+        raise AssertionError("there was room")
 
 
 class FakeBackend:

@@ -47,7 +47,7 @@ class HotEndpoint:
             return None
         except Exception as error:
             return await _refuse(send, request_id, self._known(request_id, error))
-        await self._respond(live, story, receive, send)
+        await self._respond(live, story, scope, receive, send)
 
     async def _begin(
         self, live: Live, pairs: incoming.Pairs, headers: incoming.RawHeaders, request_id: str, receive: Any
@@ -62,10 +62,10 @@ class HotEndpoint:
             raise
         return live.gateway.begin(request, caller)
 
-    async def _respond(self, live: Live, story: Story, receive: Any, send: Any) -> None:
+    async def _respond(self, live: Live, story: Story, scope: Any, receive: Any, send: Any) -> None:
         assert story.request is not None
         stream_headers = (lambda: outgoing.STREAM + outgoing.decision(story)) if story.request.stream else None
-        exchange = Exchange(receive, send, self._site.now, stream_headers, self._silence, self._patience)
+        exchange = Exchange(scope, receive, send, stream_headers, self._silence, self._patience)
         try:
             delivery = await live.gateway.open(story)
             await (_whole if stream_headers is None else _stream)(delivery, exchange)
@@ -107,10 +107,9 @@ async def _whole(delivery: Delivery, exchange: Exchange) -> None:
 async def _stream(delivery: Delivery, exchange: Exchange) -> None:
     try:
         await exchange.start(200, outgoing.STREAM + outgoing.decision(delivery.story))
-        read, send, now = delivery.read, exchange.send, exchange.now
-        while (piece := await read()) is not None:  # each layer and call in here is paid for by every piece
-            exchange.last = now()
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        exchange.delivery = delivery
+        while not await delivery.relay(exchange.push):
+            await exchange.write(b"")
         await exchange.write(b"", more=False)
     except GatewayError as error:
         delivery.close(error)

@@ -15,6 +15,7 @@ from typing import Final, cast
 import httptools
 
 from app.errors import UpstreamFault, UpstreamMalformed, UpstreamUnavailable
+from app.ports import Give
 
 MAX_HEAD: Final = 65_536  # bytes
 MAX_HEADERS: Final = 256
@@ -27,7 +28,8 @@ Headers = list[tuple[bytes, bytes]]
 class HttpReply:
     """One answer, from its head on. `chunk` and `read` raise UpstreamFault.
 
-    Whoever holds it reads it to its end or calls `close`: until then it occupies a connection.
+    Whoever holds it reads it to its end or calls `close`: until then it occupies a connection. While `give` is there it
+    takes what arrives.
     """
 
     __slots__ = (
@@ -40,6 +42,7 @@ class HttpReply:
         "_over",
         "_size",
         "_waiter",
+        "give",
         "status",
     )
 
@@ -53,6 +56,7 @@ class HttpReply:
         self._over = False  # the whole body has come
         self._fault: UpstreamFault | None = None
         self._waiter: asyncio.Future[bytes] | None = None
+        self.give: Give | None = None
         self._inflate: _Inflate | None = None
 
     # --- for who reads ----------------------------------------------------------------------------------
@@ -89,6 +93,30 @@ class HttpReply:
                     self._waiter = None
             if piece and (self._inflate is None or (piece := self._undo(piece))):
                 return piece
+
+    async def relay(self, give: Give) -> bool:
+        """Hand each piece to `give` in the moment it arrives. True at a clean end, False once `give` has no room.
+
+        `give` is called by the socket and must not raise. To wake a task for each piece would cost more than all that
+        is done with it.
+        """
+        while self._held or self._inflate is not None or not await self._relayed(give):
+            piece = await self.chunk()
+            if not piece or not give(piece):
+                return not piece
+        return False
+
+    async def _relayed(self, give: Give) -> bool:
+        """What arrives goes to `give`. True once that has no room, False at an end, good or bad."""
+        if self._over or self._fault is not None:
+            return False
+        self._waiter = self._loop.create_future()
+        self.give = give
+        try:
+            await self._waiter
+            return self.give is None
+        finally:
+            self.give = self._waiter = None
 
     async def read(self) -> bytes:
         """The whole rest of the body."""
@@ -139,6 +167,11 @@ class HttpReply:
             self._held.append(piece)
             self._size += len(piece)
         return self._size < HELD
+
+    def full(self) -> None:
+        """`give` has no room."""
+        self.give = None
+        self._wake(b"")
 
     def finish(self) -> None:
         """The body is complete, the connection no longer ours."""
@@ -249,17 +282,23 @@ class Connection(asyncio.Protocol):
             self._begun += len(data)
         try:
             self._parser.feed_data(data)
+            valid = True
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            reply.feed(b"".join(self._body))  # what was good before it
-            return self.fail(UpstreamMalformed("the backend's answer is not valid HTTP"))
-        body = self._body
+            valid = False
+        body = self._body  # also what was good before something that is not
         if body:
             piece = body[0] if len(body) == 1 else b"".join(body)
             body.clear()
-            if not reply.feed(piece) and not self._complete and not self._paused and self._transport is not None:
+            give = reply.give
+            if give is not None:
+                if not give(piece):
+                    reply.full()
+            elif not reply.feed(piece) and not self._complete and not self._paused and self._transport is not None:
                 self._paused = True
                 self._transport.pause_reading()
-        if self._complete:
+        if not valid:
+            self.fail(UpstreamMalformed("the backend's answer is not valid HTTP"))
+        elif self._complete:
             self._end(reply)
         elif not reply.status and self._begun > MAX_HEAD:
             self.fail(UpstreamMalformed("the head of the backend's answer is too large"))

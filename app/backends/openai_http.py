@@ -22,6 +22,7 @@ from app.backends.quirks import Quirks
 from app.core.chat import ChatRequest
 from app.core.types import Api, BackendSpec, Capability, Facts, Usage
 from app.errors import UpstreamFault, UpstreamMalformed, UpstreamUnavailable
+from app.ports import Give
 
 PATHS: dict[Api, str] = {"chat": "/chat/completions", "completion": "/completions", "embedding": "/embeddings"}
 LINGER = 0.5  # seconds
@@ -79,7 +80,8 @@ class OpenAIBackend:
             return HttpAnswer(reply, whole, wiring.api_key)
         if "json" in (reply.header("content-type") or ""):
             await _refuse(reply, wiring.api_key)
-        return HttpAnswer(reply, Stream(request, request_id, quirks.own_ids, forced, spec.model), wiring.api_key)
+        stream = Stream(request, request_id, quirks.own_ids, forced, spec.model)
+        return StreamedAnswer(reply, stream, wiring.api_key)
 
     async def warming(self) -> bool:
         return await self._wiring.warming()
@@ -92,17 +94,17 @@ MISSING_KEY = "The API key of this backend is not set in the environment."
 
 
 class HttpAnswer:
-    """Implements `app.ports.Reply`. An answer that holds the key it was asked with goes on without it."""
+    """Implements `app.ports.Reply` for a whole answer. One that holds the key it was asked with goes on without it."""
 
-    __slots__ = ("_ended", "_key", "_over", "_reply", "_secret", "_shape")
+    __slots__ = ("_key", "_reply", "_secret", "_shape", "last", "pieces")
 
     def __init__(self, reply: HttpReply, shape: Stream | Whole, key: str | None) -> None:
         self._key = key
         self._secret = key.encode() if key and len(key) >= SECRET else None
         self._reply = reply
         self._shape = shape
-        self._over = False  # nothing more will come from upstream
-        self._ended = False  # and everything was handed on
+        self.pieces = 1
+        self.last = 0.0
 
     @property
     def usage(self) -> Usage | None:
@@ -114,32 +116,96 @@ class HttpAnswer:
         model = self._shape.model
         return model.replace(self._key, MASK) if model and self._key and self._secret else model
 
-    async def read(self) -> bytes | None:
-        """One coroutine for all of it: each one more is paid for by every piece of a stream."""
-        if self._ended:
-            await self._linger()
-            return None
-        shape, reply, out = self._shape, self._reply, b""
+    async def first(self) -> bytes:
+        assert isinstance(self._shape, Whole)
         try:
-            if isinstance(shape, Whole):
-                self._ended = True
-                out = shape.shape(await reply.read())
-            else:
-                while not out and not self._over:
-                    data = await reply.chunk()
-                    out = shape.feed(data) if data else b""
-                    self._over = not data or shape.done
-                if not out:
-                    self._ended = True
-                    out = shape.finish()
+            return self._without_key(self._shape.shape(await self._reply.read()))
         except UpstreamFault as fault:
             raise _masked(fault, self._key) from None
-        if self._secret is not None and self._secret in out:  # events come whole, so none is cut in two
-            return out.replace(self._secret, MASK.encode())
-        return out
+
+    async def relay(self, give: Give) -> bool:
+        return True  # nothing follows
 
     def close(self) -> None:
         self._reply.close()
+
+    def _without_key(self, out: bytes) -> bytes:
+        """Events come whole, so none is cut in two."""
+        return out if self._secret is None else out.replace(self._secret, MASK.encode())
+
+
+class StreamedAnswer(HttpAnswer):
+    """The same for a stream."""
+
+    __slots__ = ("_ended", "_fault", "_feed", "_give", "_over", "_stream", "_time")
+
+    def __init__(self, reply: HttpReply, stream: Stream, key: str | None) -> None:
+        super().__init__(reply, stream, key)
+        self._stream = stream
+        self._feed = stream.feed
+        self._time = asyncio.get_running_loop().time
+        self._over = False  # nothing more will come from upstream
+        self._ended = False  # and everything was handed on
+        self._fault: Exception | None = None
+        self._give: Give = _nobody
+
+    async def first(self) -> bytes:
+        stream, out = self._stream, b""
+        try:
+            while not out and not self._over:
+                data = await self._reply.chunk()
+                out = stream.feed(data) if data else b""
+                self._over = not data or stream.done
+            return self._without_key(out or self._finish())
+        except UpstreamFault as fault:
+            raise _masked(fault, self._key) from None
+
+    async def relay(self, give: Give) -> bool:
+        try:
+            if not self._over and not await self._relayed(give):
+                return False
+            if not self._ended:
+                give(self._without_key(self._finish()))
+        except UpstreamFault as fault:
+            raise _masked(fault, self._key) from None
+        await self._linger()
+        return True
+
+    async def _relayed(self, give: Give) -> bool:
+        self._give = give
+        try:
+            ended = await self._reply.relay(self._pass)
+        finally:
+            self._give = _nobody
+        if self._fault is not None:
+            fault, self._fault = self._fault, None
+            raise fault
+        self._over = ended or self._stream.done
+        return self._over
+
+    def _pass(self, data: bytes) -> bool:
+        """A piece has arrived. Nothing may be raised here; each call is paid for by every piece of a stream.
+
+        Names, as a call of what stands in a slot is one that CPython 3.11 cannot specialise.
+        """
+        feed, give, time = self._feed, self._give, self._time
+        try:
+            out = feed(data)
+            if not out:
+                return not self._stream.done
+            if self._secret is not None and self._secret in out:
+                out = self._without_key(out)
+            room = give(out)
+            self.pieces += 1
+            self.last = time()
+            return room and not self._stream.done
+        except Exception as error:  # whoever waits for the end raises it
+            self._fault = error
+            return False
+
+    def _finish(self) -> bytes:
+        self._ended = True
+        return self._stream.finish()
 
     async def _linger(self) -> None:
         """Wait a moment for the end of the body behind [DONE]: then the connection can be used again."""
@@ -147,6 +213,10 @@ class HttpAnswer:
             async with asyncio.timeout(LINGER):
                 while await self._reply.chunk():
                     pass
+
+
+def _nobody(piece: bytes) -> bool:
+    return False
 
 
 async def _refuse(reply: HttpReply, api_key: str | None) -> None:

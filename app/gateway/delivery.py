@@ -13,7 +13,7 @@ from app.gateway.post import Post
 from app.gateway.slots import release
 from app.gateway.story import Story
 from app.gateway.watch import Watch
-from app.ports import Reply
+from app.ports import Give, Reply
 
 _NOTHING = Usage(0, 0)  # of an attempt that was refused, or never reached its backend
 
@@ -94,9 +94,9 @@ class Leg:
 
 
 class Delivery:
-    """`story` tells what was decided; `read` gives bytes until None. Always `close` it."""
+    """`story` tells what was decided; `relay` hands a stream on. Always `close` it."""
 
-    __slots__ = ("_first", "_leg", "_limit", "_now", "_reply", "_watch", "story")
+    __slots__ = ("_first", "_leg", "_now", "_reply", "_watch", "story")
 
     def __init__(self, leg: Leg, first: bytes, now: Callable[[], float]) -> None:
         self.story = leg.story
@@ -105,7 +105,6 @@ class Delivery:
         self._watch = leg.watch
         assert leg.reply is not None
         self._reply = leg.reply
-        self._limit = leg.post.backend.spec.timeouts.inter_token
         self._now = now
 
     def whole(self) -> bytes:
@@ -114,27 +113,36 @@ class Delivery:
         self._leg.end("ok", self._now())
         return first or b""
 
-    async def read(self) -> bytes | None:
-        """The next bytes of a stream, None at its clean end. Raises UpstreamFault or DeadlineExceeded."""
+    async def relay(self, give: Give) -> bool:
+        """Hand on a stream, piece by piece as it arrives. True at its clean end, False once `give` has no room.
+
+        Raises UpstreamFault or DeadlineExceeded.
+        """
         first = self._first
         if first is not None:
             self._first = None
-            return first
+            if not give(first):
+                return False
         watch = self._watch
-        watch.again(self._limit)
+        watch.again()
         try:
-            piece = await self._reply.read()
+            ended = await self._reply.relay(give)
         except asyncio.CancelledError:
             error = watch.verdict()
             if error is None:
                 raise
             raise error from None
-        watch.rest()
-        if piece is None:
+        finally:
+            watch.rest()
+            self.story.pieces = self._reply.pieces
+        if ended:
             self._leg.end("ok", self._now())
-        else:
-            self.story.pieces += 1
-        return piece
+        return ended
+
+    @property
+    def last(self) -> float:
+        """When the last piece was handed on, in the time of the loop."""
+        return self._reply.last
 
     def close(self, error: GatewayError | None = None, *, cancelled: bool = False) -> None:
         """Settle: served in full, broken by `error` after the first byte, or left by the client."""

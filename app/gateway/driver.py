@@ -271,7 +271,7 @@ class Gateway:
         _start_clock(leg, story, watch)
         try:
             leg.reply = reply = await backend.send(story.request, story.caller.request_id)
-            first = await reply.read()
+            first = await reply.first()
             if not first:  # a 200 and then nothing is not an answer
                 raise UpstreamMalformed("The backend ended its answer before it began.")
         except asyncio.CancelledError:
@@ -284,7 +284,7 @@ class Gateway:
             leg.end(_known(error).kind, self._now())
             raise
         if story.request.stream:
-            watch.follow("the next token", backend.spec.timeouts.inter_token)
+            watch.follow("the next token", backend.spec.timeouts.inter_token, reply)
         now = self._now()
         leg.first_token = now - leg.started
         story.first_token = now - story.started

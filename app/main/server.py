@@ -25,6 +25,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.api import errors, outgoing
+from app.api.exchange import PUSH
 from app.errors import InvalidRequest
 
 MAX_HEAD = 65_536  # bytes, and what one read of the socket brings
@@ -97,6 +98,7 @@ class Listener(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._running: Any = None  # the request that is being answered: with pipelining `cycle` is the last one read
+        self._extensions = {PUSH: self._push}
         self._deaf = False
         self._head = 0  # bytes that came without a body since the first read of a head
         self._begun: object = None  # the scope whose head was incomplete at the last read
@@ -142,7 +144,15 @@ class Listener(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         self._running = cycle
+        cycle.scope["extensions"] = self._extensions
         super()._start_asgi_task(cycle, app)
+
+    def _push(self, piece: bytes) -> bool:
+        """`send` for a piece of a chunked body, without waiting. Whether the client reads as fast as we write."""
+        if self._running.disconnected:
+            return True
+        self.transport.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+        return not self.flow.write_paused
 
     def _leave(self) -> None:
         """Tell whoever is still answering that nobody listens any more."""

@@ -132,7 +132,7 @@ async def test_who_cancelled(stopped: bool, left: bool) -> None:
         return {"type": "http.disconnect"}
 
     async def handler() -> bool:
-        exchange = Exchange(receive, None, lambda: 0.0, None, SILENCE, Patience(0.0))
+        exchange = Exchange({}, receive, None, None, SILENCE, Patience(0.0))
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:

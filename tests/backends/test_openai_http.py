@@ -22,6 +22,8 @@ from app.errors import (
     UpstreamRejected,
     UpstreamUnavailable,
 )
+from app.ports import Give
+from tests.fakes import collect
 
 CHAT: dict[str, Any] = {"messages": [{"role": "user", "content": "hi"}]}
 WHOLE = b'{"id":"x","model":"m","choices":[{"index":0,"message":{"content":"a"},"finish_reason":"stop"}]}'
@@ -60,6 +62,12 @@ class FakeReply:
         if piece is STALL:
             await asyncio.Event().wait()
         return piece
+
+    async def relay(self, give: Give) -> bool:
+        while piece := await self.chunk():
+            if not give(piece):
+                return False
+        return True
 
     def close(self) -> None:
         self.closed = True
@@ -127,8 +135,8 @@ async def test_it_sends_its_own_key_and_the_request_id() -> None:
 async def test_a_whole_answer_is_given_once() -> None:
     """Then the end; model and usage are known."""
     reply = await backend(FakeClient(200, WHOLE)).send(ChatRequest("chat", CHAT), "rid")
-    assert await reply.read() == WHOLE
-    assert await reply.read() is None
+    assert await reply.first() == WHOLE
+    assert await reply.relay(pytest.fail)
     assert reply.model == "m"
     assert reply.usage is not None
     assert reply.usage.estimated
@@ -138,9 +146,8 @@ async def test_a_stream_is_given_as_it_comes() -> None:
     """Up to one [DONE], and a clean end after it."""
     client = FakeClient(200, *EVENTS, kind="text/event-stream")
     reply = await backend(client).send(ChatRequest("chat", {**CHAT, "stream": True}), "rid")
-    given = []
-    while (piece := await reply.read()) is not None:
-        given.append(piece)
+    given: list[bytes] = []
+    await collect(reply, given)
     assert b"".join(given) == b"".join(EVENTS)
     assert client.posted[0][2]["stream_options"] == {"include_usage": True}
 
@@ -150,8 +157,7 @@ async def given_by(client: FakeClient) -> tuple[list[bytes], UpstreamFault | Non
     pieces: list[bytes] = []
     try:
         reply = await backend(client).send(ChatRequest("chat", STREAMED), "rid")
-        while (piece := await reply.read()) is not None:
-            pieces.append(piece)
+        await collect(reply, pieces)
     except UpstreamFault as fault:
         return pieces, fault
     return pieces, None
@@ -251,11 +257,10 @@ async def test_our_key_is_in_no_answer() -> None:
         (CHAT, FakeClient(200, WHOLE.replace(b'"a"', b'"' + LONG_KEY.encode() + b'"'))),
     ):
         reply = await backend(client, key=LONG_KEY).send(ChatRequest("chat", request), "rid")
-        given = b""
-        while piece := await reply.read():
-            given += piece
-        assert LONG_KEY.encode() not in given
-        assert b"***" in given
+        given: list[bytes] = []
+        await collect(reply, given)
+        assert LONG_KEY.encode() not in b"".join(given)
+        assert b"***" in b"".join(given)
 
 
 async def test_our_key_is_in_no_error_of_a_stream() -> None:
@@ -263,14 +268,14 @@ async def test_our_key_is_in_no_error_of_a_stream() -> None:
     client = FakeClient(200, KEY_IN_ERROR, kind=STREAM)
     reply = await backend(client, key=LONG_KEY).send(ChatRequest("chat", {**CHAT, "stream": True}), "rid")
     with pytest.raises(UpstreamRejected, match=r"^no user \*\*\*$"):
-        await reply.read()
+        await reply.first()
 
 
 async def test_a_key_that_is_a_word_may_stand_in_an_answer() -> None:
     """Local servers are often given one such as "none"."""
     client = FakeClient(200, WHOLE.replace(b'"a"', b'"none"'))
     reply = await backend(client, key="none").send(ChatRequest("chat", CHAT), "rid")
-    assert b"none" in (await reply.read() or b"")
+    assert b"none" in await reply.first()
 
 
 async def test_a_missing_key_is_not_tried() -> None:
@@ -295,7 +300,7 @@ async def test_a_page_where_events_should_be_is_a_fault() -> None:
     client = FakeClient(200, b"<html></html>", kind="text/html")
     reply = await backend(client).send(ChatRequest("chat", {**CHAT, "stream": True}), "rid")
     with pytest.raises(UpstreamMalformed):
-        await reply.read()
+        await reply.first()
 
 
 def test_capabilities_are_narrowed_by_what_was_learned() -> None:

@@ -19,6 +19,7 @@ from app.backends.scripted import Endpoint, Model, Scripted, serve
 from app.core.chat import ChatRequest
 from app.core.types import Api, BackendSpec, Facts, Usage
 from app.ports import Reply
+from tests.fakes import collect as collect_all
 
 KINDS = ("ollama", "vllm", "llama-cpp", "tgi", "transformers", "openai")
 EMBED = ("ollama", "vllm", "llama-cpp", "openai")
@@ -118,8 +119,7 @@ async def collect(reply: Reply, pieces: list[bytes]) -> None:
     """All of it, in time; what came before a fault is there."""
     try:
         async with asyncio.timeout(PATIENCE):
-            while (piece := await reply.read()) is not None:
-                pieces.append(piece)
+            await collect_all(reply, pieces)
     finally:
         reply.close()
 

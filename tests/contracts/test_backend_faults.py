@@ -88,7 +88,7 @@ async def test_a_stream_that_fails_at_once_can_fall_back(kind: str, fault: Fault
         both.fake.fail(fault)
         reply = await both.open_stream()
         with pytest.raises(errors.UpstreamFault):
-            await reply.read()
+            await reply.first()
 
 
 IN_THE_MIDDLE = [Fault.CUT_CLEAN, Fault.CUT_RESET, Fault.ERROR_MID, Fault.NULL_FINISH]
@@ -164,7 +164,7 @@ async def test_closing_in_the_middle_frees_the_slot(kind: str) -> None:
     async with pair(kind) as both:
         both.fake.fail(Fault.STALL_MID)
         reply = await both.open_stream()
-        assert await reply.read()
+        assert await reply.first()
         reply.close()
         await until(both.fake, "aborted")
         assert both.fake.seen.running == 0

@@ -30,10 +30,22 @@ def ended(rig: Rig) -> tuple[str, str]:
     return rig.record.receipts[0].outcome, rig.record.outcome
 
 
-async def patiently(delivery: Delivery) -> bytes | None:
+class Reader:
+    """Has room for `at_once` pieces at a time."""
+
+    def __init__(self, at_once: int = 100) -> None:
+        self.pieces: list[bytes] = []
+        self._at_once = at_once
+
+    def give(self, piece: bytes) -> bool:
+        self.pieces.append(piece)
+        return len(self.pieces) % self._at_once != 0
+
+
+async def patiently(delivery: Delivery) -> bool:
     """In this very task: it is the one that limits cancel."""
     async with asyncio.timeout(PATIENCE):
-        return await delivery.read()
+        return await delivery.relay(Reader().give)
 
 
 async def test_whole_answer() -> None:
@@ -48,12 +60,15 @@ async def test_whole_answer() -> None:
 
 
 async def test_stream_to_its_end() -> None:
-    """All pieces in order, then None; the slot is free at that moment."""
+    """All pieces in order; the slot is free at the end, not before."""
     rig = a_rig(*EVENTS)
     delivery = await opened(rig)
-    assert [await delivery.read() for _ in range(3)] == list(EVENTS)
-    assert rig.inflight() == 1
-    assert await delivery.read() is None
+    reader = Reader(at_once=1)
+    for count in (1, 2, 3):
+        assert not await delivery.relay(reader.give)
+        assert reader.pieces == list(EVENTS[:count])
+        assert rig.inflight() == 1
+    assert await delivery.relay(reader.give)
     assert rig.inflight() == 0
     delivery.close()
     assert ended(rig) == ("ok", "ok")
@@ -64,9 +79,10 @@ async def test_broken_stream() -> None:
     """A fault after the first byte is the client's to hear; nothing is retried."""
     rig = a_rig(EVENTS[0], UpstreamMalformed("cut"))
     delivery = await opened(rig)
-    await delivery.read()
+    reader = Reader()
     with pytest.raises(UpstreamMalformed) as fault:
-        await delivery.read()
+        await delivery.relay(reader.give)
+    assert reader.pieces == [EVENTS[0]]
     delivery.close(fault.value)
     assert ended(rig) == ("malformed", "aborted")
     assert (rig.record.error, rig.record.status) == ("malformed", 502)
@@ -76,7 +92,6 @@ async def test_silent_stream() -> None:
     """A stream that falls silent for too long is a timeout."""
     rig = a_rig(EVENTS[0], HANG, timeouts=Timeouts(inter_token=0.02))
     delivery = await opened(rig)
-    await delivery.read()
     with pytest.raises(UpstreamTimeout) as fault:
         await patiently(delivery)
     delivery.close(fault.value)
@@ -87,7 +102,6 @@ async def test_total_within_a_stream() -> None:
     """The total limit ends a stream long before its silence limit would."""
     rig = a_rig(EVENTS[0], HANG, timeouts=Timeouts(total=0.03))
     delivery = await opened(rig)
-    await delivery.read()
     with pytest.raises(UpstreamTimeout) as fault:
         await patiently(delivery)
     delivery.close(fault.value)
@@ -97,7 +111,6 @@ async def test_deadline_within_a_stream() -> None:
     """The client's own deadline ends its stream."""
     rig = a_rig(EVENTS[0], HANG)
     delivery = await opened(rig, deadline=rig.now() + 0.03)
-    await delivery.read()
     with pytest.raises(DeadlineExceeded) as fault:
         await patiently(delivery)
     delivery.close(fault.value)
@@ -106,16 +119,14 @@ async def test_deadline_within_a_stream() -> None:
 
 @pytest.mark.parametrize("pauses_after", [1, 2])
 async def test_slow_client(pauses_after: int) -> None:
-    """A client that takes longer than every limit between two reads still gets its answer."""
+    """A client that takes longer than every limit to read on still gets its answer."""
     rig = a_rig(*EVENTS, timeouts=Timeouts(first_token=0.02, inter_token=0.02))
     delivery = await opened(rig)
-    pieces = []
-    while (piece := await delivery.read()) is not None:
-        pieces.append(piece)
-        if len(pieces) == pauses_after:
-            await asyncio.sleep(0.06)
+    reader = Reader(pauses_after)
+    while not await delivery.relay(reader.give):
+        await asyncio.sleep(0.06)
     delivery.close()
-    assert pieces == list(EVENTS)
+    assert reader.pieces == list(EVENTS)
     assert ended(rig) == ("ok", "ok")
 
 
@@ -126,8 +137,7 @@ async def test_client_left() -> None:
     async def client() -> None:
         delivery = await opened(rig)
         try:
-            while await delivery.read():
-                pass
+            await delivery.relay(Reader().give)
         except asyncio.CancelledError:
             delivery.close(cancelled=True)
             raise

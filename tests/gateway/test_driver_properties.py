@@ -43,8 +43,7 @@ async def to_the_end(rig: Rig, caller: dict[str, Any], fields: dict[str, Any]) -
             delivery.whole()
             return delivery.close()
         try:
-            while await delivery.read() is not None:
-                pass
+            assert await delivery.relay(lambda piece: True)
         except GatewayError as error:
             return delivery.close(error)
         delivery.close()

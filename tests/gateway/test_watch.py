@@ -87,6 +87,14 @@ class FakeTask:
         return self.cancelling
 
 
+class Streamed:
+    """As much of a reply as the watch asks about."""
+
+    def __init__(self, loop: FakeLoop) -> None:
+        self.pieces = 1
+        self.last = loop.now
+
+
 @pytest.fixture
 def loop() -> FakeLoop:
     return FakeLoop()
@@ -115,7 +123,7 @@ def test_first_token_in_time(watch: Watch, loop: FakeLoop, task: FakeTask) -> No
     """A backend that answers within the limit is never cancelled."""
     watch.begin("a first token", 10, 600, deadline=False)
     loop.advance(9.9)
-    watch.follow("the next token", 30)
+    watch.follow("the next token", 30, Streamed(loop))
     loop.advance(1000)
     assert task.cancelling == 0
     assert watch.verdict() is None
@@ -136,13 +144,13 @@ def test_first_token_too_late(watch: Watch, loop: FakeLoop, task: FakeTask) -> N
 def test_silence_between_tokens(watch: Watch, loop: FakeLoop, task: FakeTask) -> None:
     """Each wait of a stream has the whole limit for itself."""
     watch.begin("a first token", 10, 600, deadline=False)
-    watch.follow("the next token", 5)
+    watch.follow("the next token", 5, Streamed(loop))
     for _ in range(10):
-        watch.again(5)
+        watch.again()
         loop.advance(4.9)
         watch.rest()
     assert task.cancelling == 0
-    watch.again(5)
+    watch.again()
     loop.advance(6)
     assert isinstance(watch.verdict(), UpstreamTimeout)
 
@@ -150,12 +158,12 @@ def test_silence_between_tokens(watch: Watch, loop: FakeLoop, task: FakeTask) ->
 def test_total(watch: Watch, loop: FakeLoop, task: FakeTask) -> None:
     """A stream that never pauses still ends at the total limit."""
     watch.begin("a first token", 10, 60, deadline=False)
-    watch.follow("the next token", 30)
+    watch.follow("the next token", 30, Streamed(loop))
     for _ in range(59):
-        watch.again(30)
+        watch.again()
         loop.advance(1)
     assert task.cancelling == 0
-    watch.again(30)
+    watch.again()
     loop.advance(1)
     assert isinstance(watch.verdict(), UpstreamTimeout)
 
@@ -163,8 +171,8 @@ def test_total(watch: Watch, loop: FakeLoop, task: FakeTask) -> None:
 def test_deadline_within_a_stream(watch: Watch, loop: FakeLoop, task: FakeTask) -> None:
     """The client's deadline holds to the moment, although the silence limit is much longer."""
     watch.begin("a first token", 60, 5, deadline=True)
-    watch.follow("the next token", 30)
-    watch.again(30)
+    watch.follow("the next token", 30, Streamed(loop))
+    watch.again()
     loop.advance(5)
     assert task.cancelling == 1
     assert isinstance(watch.verdict(), DeadlineExceeded)
@@ -187,10 +195,10 @@ def test_backend_slower_than_allowed_within_a_deadline(watch: Watch, loop: FakeL
 def test_slow_client_is_not_a_slow_backend(watch: Watch, loop: FakeLoop, task: FakeTask) -> None:
     """While the client takes its time no limit runs; the backend's next wait starts afresh."""
     watch.begin("a first token", 10, 600, deadline=False)
-    watch.follow("the next token", 5)
+    watch.follow("the next token", 5, Streamed(loop))
     watch.rest()
     loop.advance(300)
-    watch.again(5)
+    watch.again()
     loop.advance(4)
     assert task.cancelling == 0
 
@@ -268,7 +276,7 @@ def test_token_while_asking(watch: Watch, loop: FakeLoop, task: FakeTask) -> Non
     doubt = Doubt()
     watch.begin("a first token", 10, 600, deadline=False, ask=doubt)
     loop.advance(10)
-    watch.follow("the next token", 30)
+    watch.follow("the next token", 30, Streamed(loop))
     doubt.answer = 0.0
     loop.tasks[0].step()
     assert task.cancelling == 0
@@ -298,10 +306,10 @@ def test_stop(watch: Watch, loop: FakeLoop, task: FakeTask) -> None:
 def test_timer_is_lazy(watch: Watch, loop: FakeLoop) -> None:
     """Thousands of quick tokens do not touch the timer: it is for a look now and then."""
     watch.begin("a first token", 10, 600, deadline=False)
-    watch.follow("the next token", 30)
+    watch.follow("the next token", 30, Streamed(loop))
     before = len(loop.handles)
     for _ in range(1000):
-        watch.again(30)
+        watch.again()
         loop.advance(0.001)
         watch.rest()
     assert len(loop.handles) <= before + 1 / LOOK

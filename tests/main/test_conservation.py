@@ -201,7 +201,7 @@ class World:
 
     async def _read(self, delivery: Delivery) -> bool:
         try:
-            if await asyncio.wait_for(delivery.read(), PATIENCE) is not None:
+            if not await asyncio.wait_for(delivery.relay(lambda piece: False), PATIENCE):
                 return True
             delivery.close()
         except GatewayError as error:
