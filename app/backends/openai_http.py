@@ -166,6 +166,7 @@ class StreamedAnswer(HttpAnswer):
                 return False
             if not self._ended:
                 give(self._without_key(self._finish()))
+                self.pieces += 1
         except UpstreamFault as fault:
             raise _masked(fault, self._key) from None
         await self._linger()

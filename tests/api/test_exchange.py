@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -15,9 +16,10 @@ from app.api.exchange import COMMENT, Exchange
 from app.api.hot import HotEndpoint
 from app.core.types import Capacity, Timeouts
 from app.errors import UpstreamMalformed, UpstreamUnavailable
-from app.gateway import Patience
-from tests.fakes import ANSWER, EVENTS, HANG, FakeBackend, Play, Rig, two_tiers
-from tests.serving import PATIENCE, Raw, connected, post, serving
+from app.gateway import Delivery, Patience, Story
+from app.gateway.watch import Watch
+from tests.fakes import ANSWER, EVENTS, HANG, FakeBackend, FakeReply, Play, Rig, two_tiers
+from tests.serving import PATIENCE, Raw, calling, connected, post, serving
 
 CHAT = "/v1/chat/completions"
 LEFT_WITHIN = 1.0  # seconds: the promise to backends
@@ -210,6 +212,53 @@ async def test_slow_mid_stream() -> None:
         rest = await client.rest()
     assert json.loads(events(rest)[-1])["error"]["code"] == "upstream_timeout"
     assert rig.inflight() == small.running == 0
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
+async def test_leaves_no_garbage(stream: bool) -> None:
+    """What a request was made of goes with its end: the collector would be a second cost, and memory until then."""
+
+    def alive() -> int:
+        return sum([type(one) in (Exchange, Delivery, Story, Watch, FakeReply) for one in gc.get_objects()])
+
+    rig = two_tiers(FakeBackend("small", Play(EVENTS if stream else (ANSWER,))))
+    app = SmallfirstApp(rig.site(), rig.on_bug)
+    gc.collect()
+    before = alive()  # other tests may hold theirs
+    gc.disable()
+    try:
+        async with serving(app) as port, connected(port) as client:
+            for _ in range(3):
+                await client.send(post(CHAT, body(stream=stream)).replace(b"connection: close\r\n", b""))
+                await client.until(b"0\r\n\r\n" if stream else ANSWER)
+            await settled(rig, 3)
+            await asyncio.sleep(0)
+            assert alive() == before
+    finally:
+        gc.enable()
+
+
+async def test_other_servers() -> None:
+    """One that can only be awaited gets the same stream."""
+    rig = two_tiers(FakeBackend("small", Play(EVENTS)))
+    async with calling(SmallfirstApp(rig.site(), rig.on_bug)) as client:
+        answer = await client.post(CHAT, content=body(stream=True), headers={"content-type": "application/json"})
+    assert answer.content == b"".join(EVENTS)
+    assert rig.record.outcome == "ok"
+
+
+async def test_slow_client() -> None:
+    """A client that does not read stops its backend's pieces, and gets all of them in the end."""
+    piece = b'data: {"choices":[{"delta":{"content":"' + b"x" * 2**20 + b'"}}]}\n\n'
+    rig = two_tiers(FakeBackend("small", Play((*[piece] * 40, EVENTS[-1]))))
+    async with asked(rig, stream=True) as client:
+        await rig.backends[0].reached.wait()
+        await asyncio.sleep(0.1)
+        assert rig.inflight() == 1  # not everything is on its way
+        rest = await client.rest()
+    assert rest.count(b"x" * 2**20) == 40
+    assert events(rest)[-1] == b"[DONE]"
+    assert rig.record.outcome == "ok"
 
 
 # --- keep-alives --------------------------------------------------------------------------------------------

@@ -86,6 +86,113 @@ async def test_chunks_come_as_they_arrive() -> None:
         assert upstream.connections == 1
 
 
+# ------------------------------------------------------------------ handed on by the socket itself
+class Taker:
+    """Takes pieces, `at_once` of them without a pause; `tasks` in which it was called."""
+
+    def __init__(self, at_once: int = 1000) -> None:
+        self.pieces: list[bytes] = []
+        self.tasks: set[object] = set()
+        self._at_once = at_once
+
+    def give(self, piece: bytes) -> bool:
+        self.pieces.append(piece)
+        self.tasks.add(asyncio.current_task())
+        return len(self.pieces) % self._at_once != 0
+
+
+async def test_pieces_are_handed_on_by_the_socket() -> None:
+    """In the moment they arrive: no task is woken for them."""
+    taker, waited_for = Taker(), asyncio.Event()
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.send(CHUNKED)
+        await waited_for.wait()
+        for piece in (b"2\r\nab\r\n", b"2\r\ncd\r\n1\r\ne\r\n", b"1\r\nf\r\n0\r\n\r\n"):
+            before = len(taker.pieces)
+            await exchange.send(piece)
+            while len(taker.pieces) == before:
+                await asyncio.sleep(0)
+
+    async with Upstream(script) as upstream, client() as http:
+        reply = await ask(http, upstream.url)
+        relaying = asyncio.create_task(reply.relay(taker.give))
+        await asyncio.sleep(0)
+        waited_for.set()
+        assert await asyncio.wait_for(relaying, 5)
+        assert taker.pieces == [b"ab", b"cde", b"f"]
+        assert taker.tasks == {None}
+        assert await (await ask(http, upstream.url)).chunk() == b"ab"
+        assert upstream.connections == 1
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3, 1000])
+async def test_who_has_no_room_gets_the_rest_later(at_once: int) -> None:
+    """Whatever arrived meanwhile, in order; also when the whole body did."""
+    taker = Taker(at_once)
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.send(CHUNKED)
+        for number in range(9):
+            await exchange.send(b"1\r\n%d\r\n" % number)
+            await asyncio.sleep(0)
+        await exchange.send(b"0\r\n\r\n")
+
+    async with Upstream(script) as upstream, client() as http:
+        reply = await ask(http, upstream.url)
+        async with asyncio.timeout(5):
+            while not await reply.relay(taker.give):
+                await asyncio.sleep(0.002)
+        assert b"".join(taker.pieces) == b"012345678"
+
+
+@pytest.mark.parametrize("rest", [b"zz\r\n", b""], ids=["not HTTP", "cut"])
+@pytest.mark.parametrize("together", [True, False])
+async def test_what_was_good_is_handed_on_before_a_fault(rest: bytes, together: bool) -> None:
+    """The fault is for who waits for the end."""
+    taker = Taker()
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.send(CHUNKED)
+        while not together and not taker.tasks:
+            await exchange.send(b"1\r\na\r\n")
+            await asyncio.sleep(0.002)
+        await exchange.send(b"1\r\nb\r\n" + rest)
+        exchange.writer.close()
+
+    async with Upstream(script) as upstream, client() as http:
+        reply = await ask(http, upstream.url)
+        with pytest.raises(UpstreamMalformed):
+            await asyncio.wait_for(reply.relay(taker.give), 5)
+        assert taker.pieces[-1][-1:] == b"b"
+
+
+async def test_nothing_is_handed_on_to_who_left() -> None:
+    """What arrives after that waits for the next reader."""
+    taker, go_on = Taker(), asyncio.Event()
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.send(CHUNKED + b"1\r\na\r\n")
+        await go_on.wait()
+        await exchange.send(b"1\r\nb\r\n0\r\n\r\n")
+
+    async with Upstream(script) as upstream, client() as http:
+        reply = await ask(http, upstream.url)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(reply.relay(taker.give), 0.02)
+        go_on.set()
+        assert await asyncio.wait_for(reply.read(), 5) == b"b"
+        assert taker.pieces == [b"a"]
+
+
+async def test_compressed_pieces_are_handed_on_readable() -> None:
+    """By a task, which is slower and seldom."""
+    taker = Taker()
+    async with Upstream(always(encoded(b"gzip", gzip.compress(b"hello")))) as upstream, client() as http:
+        assert await (await ask(http, upstream.url)).relay(taker.give)
+    assert b"".join(taker.pieces) == b"hello"
+
+
 # ------------------------------------------------------------------ compression nobody asked for
 def encoded(encoding: bytes, body: bytes) -> bytes:
     return b"HTTP/1.1 200 OK\r\ncontent-encoding: %s\r\ncontent-length: %d\r\n\r\n" % (encoding, len(body)) + body

@@ -152,6 +152,25 @@ async def test_a_stream_is_given_as_it_comes() -> None:
     assert client.posted[0][2]["stream_options"] == {"include_usage": True}
 
 
+async def test_a_client_without_room_gets_the_rest_later() -> None:
+    """As often as it likes; [DONE] included."""
+    reply = await backend(FakeClient(200, *EVENTS, kind=STREAM)).send(ChatRequest("chat", STREAMED), "rid")
+    given = [await reply.first()]
+    rounds = 0
+    while not await reply.relay(lambda piece: given.append(piece) is not None):
+        rounds += 1
+    assert b"".join(given) == b"".join(EVENTS)
+    assert (rounds, reply.pieces) == (1, 3)
+
+
+async def test_what_goes_wrong_in_the_socket_is_told_to_who_waits() -> None:
+    """An error of whoever takes the pieces, for instance: it must not end in the event loop."""
+    reply = await backend(FakeClient(200, *EVENTS, kind=STREAM)).send(ChatRequest("chat", STREAMED), "rid")
+    await reply.first()
+    with pytest.raises(ZeroDivisionError):
+        await reply.relay(lambda piece: bool(1 // 0))
+
+
 async def given_by(client: FakeClient) -> tuple[list[bytes], UpstreamFault | None]:
     """The pieces of a stream, and the fault it ended in."""
     pieces: list[bytes] = []

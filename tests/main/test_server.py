@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from app.api.exchange import PUSH
 from app.main.server import MAX_HEAD
 from tests.serving import PATIENCE, Raw, connected, post, serving
 
@@ -29,6 +30,8 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
         if message["type"] == "http.disconnect":
             return
         body, more = body + message["body"], message["more_body"]
+    if scope["path"] == "/pushed":
+        return await pushed(scope, send)
     if scope["path"] == "/late":
         await asyncio.sleep(SHORT * 1.5)
     size = len(body) if scope["path"] != "/big" else 0
@@ -37,6 +40,17 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
     for _ in range(BIG if scope["path"] == "/big" else 0):
         await send({"type": "http.response.body", "body": b"x" * PIECE, "more_body": True})
     await send({"type": "http.response.body", "body": body if size else b"", "more_body": False})
+
+
+async def pushed(scope: Any, send: Any) -> None:
+    """As much as `/big`, without waiting as long as there is room; at the end how often there was none."""
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    full = 0
+    for _ in range(BIG):
+        if not scope["extensions"][PUSH](b"x" * PIECE):
+            full += 1
+            await send({"type": "http.response.body", "body": b"", "more_body": True})
+    await send({"type": "http.response.body", "body": b"full %d" % full, "more_body": False})
 
 
 async def ended(client: Raw) -> bool:
@@ -84,6 +98,18 @@ async def test_who_takes_nothing_is_cut_off() -> None:
         with contextlib.suppress(ConnectionError):
             taken = await client.rest()
         assert len(taken) < BIG * PIECE
+
+
+async def test_what_is_pushed_waits_for_who_reads_slowly() -> None:
+    """Not all at once into our memory, and nothing is lost."""
+    async with serving(echo) as port, connected(port) as client:
+        await client.send(post("/pushed", b""))
+        await asyncio.sleep(0.1)
+        answer = await client.rest()
+    frame = b"%x\r\n" % PIECE + b"x" * PIECE + b"\r\n"
+    assert answer.count(frame) == BIG
+    full = answer.partition(b"full ")[2].partition(b"\r\n")[0]
+    assert int(full) > 1
 
 
 async def test_who_waits_for_us_is_not_cut_off() -> None:
