@@ -96,9 +96,12 @@ class Exchange:
         return self.gone and self._task.uncancel() == 0
 
     async def start(self, status: int, headers: Headers) -> None:
-        if not self.started:
-            self.started = True
-            await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        """Returns once the head is on its way, whoever began it: what is pushed must not overtake it."""
+        if self.started:
+            await self.write(b"")
+            return
+        self.started, self._last = True, self._patience.loop.time()
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
     async def whole(self, headers: Headers, body: bytes) -> None:
         """An answer that is complete."""
@@ -144,5 +147,6 @@ class Exchange:
 
     async def _comment(self) -> None:
         assert self._stream_headers is not None
-        await self.start(200, self._stream_headers())
+        if not self.started:
+            await self.start(200, self._stream_headers())
         await self.write(COMMENT)

@@ -155,7 +155,7 @@ class Stream(Shaping):
         self._mould: Mould | None = None
         self._ready: Mould | None = None  # the mould, while the decoder is between two events
         self._casts = 0 if request.api == "chat" and forced is None else CASTS
-        self.done = False  # its own [DONE] was seen: nothing more will come, whether it closes or not
+        self.done = False  # its own [DONE] or a fault was seen: whatever follows, `finish` says how it ended
 
     def feed(self, data: bytes) -> bytes:
         """Events ready for the client, maybe none. Raises UpstreamFault, after what came before it was given."""
@@ -190,9 +190,9 @@ class Stream(Shaping):
                     break
                 self._event(payload, out)
         except UpstreamFault as fault:
-            self._fault, self._mould = fault, None
+            self._fault, self._mould, self.done = fault, None, True
         except _ODD:
-            self._fault, self._mould = UpstreamMalformed(ODD), None
+            self._fault, self._mould, self.done = UpstreamMalformed(ODD), None, True
         if self._fault is not None and not out:
             raise self._fault
         return b"".join(out)

@@ -167,6 +167,7 @@ class StreamedAnswer(HttpAnswer):
             if not self._ended:
                 give(self._without_key(self._finish()))
                 self.pieces += 1
+                self.last = self._time()
         except UpstreamFault as fault:
             raise _masked(fault, self._key) from None
         await self._linger()
@@ -178,9 +179,12 @@ class StreamedAnswer(HttpAnswer):
             ended = await self._reply.relay(self._pass)
         finally:
             self._give = _nobody
-        if self._fault is not None:
-            fault, self._fault = self._fault, None
-            raise fault
+        fault, self._fault = self._fault, None
+        if fault is not None:
+            try:
+                raise fault
+            finally:
+                del fault  # it holds this frame
         self._over = ended or self._stream.done
         return self._over
 

@@ -108,6 +108,7 @@ class Listener(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        self._extensions.clear()  # it holds us
         self._leave()
         if self._timer is not None:
             self._timer.cancel()

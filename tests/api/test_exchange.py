@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from app.api.app import SmallfirstApp
 from app.api.exchange import COMMENT, Exchange
@@ -18,6 +19,7 @@ from app.core.types import Capacity, Timeouts
 from app.errors import UpstreamMalformed, UpstreamUnavailable
 from app.gateway import Delivery, Patience, Story
 from app.gateway.watch import Watch
+from app.main.server import Listener
 from tests.fakes import ANSWER, EVENTS, HANG, FakeBackend, FakeReply, Play, Rig, two_tiers
 from tests.serving import PATIENCE, Raw, calling, connected, post, serving
 
@@ -219,7 +221,8 @@ async def test_leaves_no_garbage(stream: bool) -> None:
     """What a request was made of goes with its end: the collector would be a second cost, and memory until then."""
 
     def alive() -> int:
-        return sum([type(one) in (Exchange, Delivery, Story, Watch, FakeReply) for one in gc.get_objects()])
+        kinds = (Exchange, Delivery, Story, Watch, FakeReply, Listener, RequestResponseCycle)
+        return sum([type(one) in kinds for one in gc.get_objects()])
 
     rig = two_tiers(FakeBackend("small", Play(EVENTS if stream else (ANSWER,))))
     app = SmallfirstApp(rig.site(), rig.on_bug)
@@ -228,9 +231,10 @@ async def test_leaves_no_garbage(stream: bool) -> None:
     gc.disable()
     try:
         async with serving(app) as port, connected(port) as client:
-            for _ in range(3):
-                await client.send(post(CHAT, body(stream=stream)).replace(b"connection: close\r\n", b""))
+            for close in (b"connection: close\r\n", b"connection: close\r\n", b""):
+                await client.send(post(CHAT, body(stream=stream)).replace(close, b""))
                 await client.until(b"0\r\n\r\n" if stream else ANSWER)
+            assert await client.rest() == b""
             await settled(rig, 3)
             await asyncio.sleep(0)
             assert alive() == before
@@ -287,6 +291,39 @@ async def test_comments_within_a_stream() -> None:
         wake.set()
         rest = await client.rest()
     assert events(rest)[-1] == b"[DONE]"
+
+
+async def test_a_head_that_waits_is_not_overtaken() -> None:
+    """An answer that nobody has read yet holds up the head of the next one, and its comments; then the first event."""
+    wake, large = asyncio.Event(), b"x" * (16 * 2**20)
+    rig = two_tiers(FakeBackend("small", Play((large,)), Play((wake, *EVENTS))))
+    endpoint = HotEndpoint(rig.site(), "chat", rig.on_bug, SILENCE)
+    async with serving(endpoint) as port, connected(port) as client:
+        kept = post(CHAT, body()).replace(b"connection: close\r\n", b"")
+        await client.send(kept + post(CHAT, body(stream=True)))
+        async with asyncio.timeout(PATIENCE):
+            while len(rig.backends[0].sent) < 2:
+                await asyncio.sleep(0.002)
+        await asyncio.sleep(3 * SILENCE)
+        wake.set()
+        await asyncio.sleep(3 * SILENCE)
+        await client.head()
+        assert await client.reader.readexactly(len(large)) == large
+        assert (await client.head()).startswith(b"HTTP/1.1 200")
+        assert len(events(await client.rest())) == 3
+
+
+async def test_silence_begins_with_the_last_byte() -> None:
+    """Also with the first piece, which came late."""
+    wake, again = asyncio.Event(), asyncio.Event()
+    rig = two_tiers(FakeBackend("small", Play((wake, EVENTS[0], again, *EVENTS[1:]))))
+    async with serving(HotEndpoint(rig.site(), "chat", rig.on_bug, 0.6)) as port, connected(port) as client:
+        await client.send(post(CHAT, body(stream=True)))
+        await asyncio.sleep(0.45)
+        wake.set()
+        await asyncio.sleep(0.3)
+        again.set()
+        assert COMMENT not in await client.rest()
 
 
 async def test_falls_back_after_a_comment() -> None:

@@ -163,6 +163,17 @@ async def test_a_client_without_room_gets_the_rest_later() -> None:
     assert (rounds, reply.pieces) == (1, 3)
 
 
+async def test_it_knows_when_it_gave_what() -> None:
+    """The end too: whoever waits for a token must not count the moment behind it."""
+    reply = await backend(FakeClient(200, *EVENTS, STALL, kind=STREAM)).send(ChatRequest("chat", STREAMED), "rid")
+    await reply.first()
+    loop = asyncio.get_running_loop()
+    given: list[float] = []
+    assert await reply.relay(lambda piece: given.append(loop.time()) is None)
+    assert len(given) == 2
+    assert given[-1] <= reply.last < loop.time()
+
+
 async def test_what_goes_wrong_in_the_socket_is_told_to_who_waits() -> None:
     """An error of whoever takes the pieces, for instance: it must not end in the event loop."""
     reply = await backend(FakeClient(200, *EVENTS, kind=STREAM)).send(ChatRequest("chat", STREAMED), "rid")
@@ -185,7 +196,7 @@ async def given_by(client: FakeClient) -> tuple[list[bytes], UpstreamFault | Non
 async def test_a_fault_comes_after_what_was_good() -> None:
     """Also when both arrived in one read."""
     bad = b'data: {"error":{"message":"boom"}}\n\n'
-    for pieces in ([EVENTS[0], bad], [EVENTS[0] + bad], [EVENTS[0], UpstreamUnavailable("lost")]):
+    for pieces in ([EVENTS[0], bad], [EVENTS[0] + bad, STALL], [EVENTS[0], UpstreamUnavailable("lost")]):
         given, fault = await given_by(FakeClient(200, *pieces, kind=STREAM))
         assert given == [EVENTS[0]]
         assert type(fault) is UpstreamUnavailable
