@@ -18,8 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 from app.api.errors import Headers
-from app.gateway import Delivery, Patience
-from app.ports import Give
+from app.gateway import Delivery, Give, Patience
 
 COMMENT = b": keep-alive\n\n"
 PUSH = "smallfirst.push"  # among a scope's extensions: sends a piece of a body now, and says whether there is room

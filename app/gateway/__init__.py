@@ -10,5 +10,6 @@ from app.gateway.patience import Patience
 from app.gateway.post import Post
 from app.gateway.slots import Slots
 from app.gateway.story import Story
+from app.ports import Give
 
-__all__ = ["Delivery", "Gateway", "Patience", "Post", "Routing", "Slots", "Story"]
+__all__ = ["Delivery", "Gateway", "Give", "Patience", "Post", "Routing", "Slots", "Story"]

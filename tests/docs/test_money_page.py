@@ -99,8 +99,8 @@ async def attempt(play: Play, stream: bool = False, leaves: bool = False, patien
         try:
             if leaves:
                 delivery.close(cancelled=True)
-            while not leaves and await delivery.read() is not None:
-                pass
+            else:
+                await delivery.relay(lambda piece: True)
         except UpstreamFault as error:
             delivery.close(error)
         delivery.close()
