@@ -161,5 +161,5 @@ def test_logprobs_with_tools(house: House) -> None:
     """A whole answer has both; in a stream the server refuses, and says why."""
     body: dict[str, Any] = {"model": "auto", "messages": hello(), "max_tokens": 8, "tools": TOOLS, "logprobs": True}
     answer = house.client.chat.completions.create(**body)
-    assert len(answer.choices[0].logprobs.content) == 8
+    assert 0 < len(answer.choices[0].logprobs.content) <= 8  # it may end earlier
     assert house.llama.post("/v1/chat/completions", {**body, "stream": True})[0] == 400

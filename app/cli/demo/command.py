@@ -185,6 +185,7 @@ async def _settled(place: House, book: Book, outcomes: Sequence[Outcome]) -> Non
     book.closed = True
     place.clock.stop()
     for _ in range(round(SETTLING / 0.05)):
-        if sum(read_totals(place.records).accounts.values()) >= book.ledger.total:
+        kept = read_totals(place.records)  # what was asked last may have cost nothing
+        if sum(kept.outcomes.values()) >= book.settled and sum(kept.accounts.values()) >= book.ledger.total:
             return
         await asyncio.sleep(0.05)
