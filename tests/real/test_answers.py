@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.real.house import NAME, House, hello
+from tests.real.house import NAME, TO_THE_LIMIT, House, hello
 from tests.real.llama import Llama
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
@@ -35,7 +35,9 @@ def spelled(tokens: list[Any]) -> str:
 
 def test_a_whole_answer(house: House) -> None:
     """From the small tier, under the name of its model, with all headers and its own counts."""
-    raw = house.client.chat.completions.with_raw_response.create(model="auto", messages=hello(), max_tokens=MOST)
+    raw = house.client.chat.completions.with_raw_response.create(
+        model="auto", messages=hello(), max_tokens=MOST, extra_body=TO_THE_LIMIT
+    )
     answer = raw.parse()
     assert [raw.headers[f"x-smallfirst-{name}"] for name in ("tier", "backend", "attempts")] == ["slm", "small", "1"]
     assert answer.choices[0].message.content

@@ -11,7 +11,7 @@ import openai
 import pytest
 
 from tests.real.conftest import OPTIONS
-from tests.real.house import WINDOW, House, hello, opened, until
+from tests.real.house import TO_THE_LIMIT, WINDOW, House, hello, opened, until
 from tests.real.llama import running
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
@@ -79,7 +79,9 @@ def test_killed_and_started_again(model: Path, tmp_path: Path) -> None:
 def test_a_stream_that_had_begun_ends_in_an_error(model: Path, tmp_path: Path) -> None:
     """Never in silence; what comes next is answered by the large tier, without waiting for a probe."""
     with running(model, tmp_path, *OPTIONS) as llama, opened(tmp_path, llama) as house:
-        stream = house.client.chat.completions.create(model="auto", messages=hello(), max_tokens=WINDOW, stream=True)
+        stream = house.client.chat.completions.create(
+            model="auto", messages=hello(), max_tokens=WINDOW, stream=True, extra_body=TO_THE_LIMIT
+        )
         for _ in range(3):
             next(stream)
         llama.kill()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.process import chat, exchange, post
-from tests.real.house import PATIENCE, SLOTS, WINDOW, House, hello, until
+from tests.real.house import PATIENCE, SLOTS, TO_THE_LIMIT, WINDOW, House, hello, until
 from tests.real.llama import Llama
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
@@ -27,6 +27,7 @@ def answer(house: House, number: int) -> int:
         max_tokens=TOKENS,
         stream=True,
         stream_options={"include_usage": True},
+        extra_body=TO_THE_LIMIT,
     )
     last: Any = list(chunks)[-1]
     return int(last.usage.completion_tokens)
@@ -53,7 +54,9 @@ def test_never_more_at_once_than_there_are_slots(house: House) -> None:
 
 def test_who_leaves_a_stream_frees_the_slot(house: House) -> None:
     """The server stops at once, though it had thousands of tokens to go."""
-    stream = house.client.chat.completions.create(model="slm", messages=hello(), max_tokens=WINDOW, stream=True)
+    stream = house.client.chat.completions.create(
+        model="slm", messages=hello(), max_tokens=WINDOW, stream=True, extra_body=TO_THE_LIMIT
+    )
     for _ in range(3):
         next(stream)
     assert house.llama.busy() == 1
@@ -89,7 +92,9 @@ def test_both_count_the_same(house: House) -> None:
     before = counted(house.llama), booked(house)
     for number in range(3):
         answer(house, number)
-    house.client.chat.completions.create(model="slm", messages=hello("Once more"), max_tokens=7)
+    house.client.chat.completions.create(
+        model="slm", messages=hello("Once more"), max_tokens=7, extra_body=TO_THE_LIMIT
+    )
     after = counted(house.llama), booked(house)
     read, made = (now - was for now, was in zip(after[0], before[0], strict=True))
     assert (read, made) == tuple(now - was for now, was in zip(after[1], before[1], strict=True))

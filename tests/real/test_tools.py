@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.real.house import House, hello
+from tests.real.house import TO_THE_LIMIT, House, hello
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 MOST = 400  # tokens: enough for a call of the functions below, with much white space
@@ -134,7 +134,10 @@ def test_the_answer_of_a_tool_is_taken(house: House) -> None:
         {"role": "assistant", "content": None, "tool_calls": [call]},
         {"role": "tool", "tool_call_id": "call_1", "content": "12:00"},
     ]
-    assert ask(house, False, messages=messages, tools=TOOLS, tool_choice="none", max_tokens=8)[2] == "length"
+    assert (
+        ask(house, False, messages=messages, tools=TOOLS, tool_choice="none", max_tokens=8, extra_body=TO_THE_LIMIT)[2]
+        == "length"
+    )
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -160,6 +163,6 @@ def test_tools_with_a_format_go_to_another(house: House) -> None:
 def test_logprobs_with_tools(house: House) -> None:
     """A whole answer has both; in a stream the server refuses, and says why."""
     body: dict[str, Any] = {"model": "auto", "messages": hello(), "max_tokens": 8, "tools": TOOLS, "logprobs": True}
-    answer = house.client.chat.completions.create(**body)
-    assert 0 < len(answer.choices[0].logprobs.content) <= 8  # it may end earlier
+    answer = house.client.chat.completions.create(**body, extra_body=TO_THE_LIMIT)
+    assert len(answer.choices[0].logprobs.content) == 8
     assert house.llama.post("/v1/chat/completions", {**body, "stream": True})[0] == 400
