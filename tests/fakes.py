@@ -93,6 +93,20 @@ class FakeReply:
             self._backend.leave()
 
 
+class Taker:
+    """Takes pieces, `at_once` of them without a pause; `tasks` are those in which it was called."""
+
+    def __init__(self, at_once: int = 1000) -> None:
+        self.pieces: list[bytes] = []
+        self.tasks: set[object] = set()
+        self._at_once = at_once
+
+    def give(self, piece: bytes) -> bool:
+        self.pieces.append(piece)
+        self.tasks.add(asyncio.current_task())
+        return len(self.pieces) % self._at_once != 0
+
+
 async def collect(reply: Reply, pieces: list[bytes]) -> None:
     """A whole answer, to one who always has room; what came before a fault is there."""
     pieces.append(await reply.first())

@@ -74,10 +74,7 @@ class HttpReply:
         return next((value.decode("latin-1") for key, value in self._headers if key.lower() == wanted), None)
 
     async def chunk(self) -> bytes:
-        """The next non-empty piece, as much as has arrived; b"" at a clean end, and again after it.
-
-        One flat loop: every call in here is paid for by every piece of a stream.
-        """
+        """The next non-empty piece, as much as has arrived; b"" at a clean end, and again after it."""
         while True:
             if self._held:
                 piece = self._take()
@@ -97,8 +94,8 @@ class HttpReply:
     async def relay(self, give: Give) -> bool:
         """Hand each piece to `give` in the moment it arrives. True at a clean end, False once `give` has no room.
 
-        `give` is called by the socket and must not raise. To wake a task for each piece would cost more than all that
-        is done with it.
+        `give` is called by the socket; what it raises is raised here. To wake a task for each piece would cost more
+        than all that is done with it.
         """
         while self._held or self._inflate is not None or not await self._relayed(give):
             piece = await self.chunk()
@@ -168,9 +165,11 @@ class HttpReply:
             self._size += len(piece)
         return self._size < HELD
 
-    def full(self) -> None:
-        """`give` has no room."""
-        self.give = None
+    def stop(self, error: Exception | None = None) -> None:
+        """`give` has no room, or failed."""
+        self.give, waiter = None, self._waiter
+        if error is not None and waiter is not None and not waiter.done():
+            waiter.set_exception(error)
         self._wake(b"")
 
     def finish(self) -> None:
@@ -291,8 +290,11 @@ class Connection(asyncio.Protocol):
             body.clear()
             give = reply.give
             if give is not None:
-                if not give(piece):
-                    reply.full()
+                try:
+                    if not give(piece):
+                        reply.stop()
+                except Exception as error:  # it must not end in the event loop
+                    reply.stop(error)
             elif not reply.feed(piece) and not self._complete and not self._paused and self._transport is not None:
                 self._paused = True
                 self._transport.pause_reading()

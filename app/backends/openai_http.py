@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 import orjson
 
@@ -137,17 +138,14 @@ class HttpAnswer:
 class StreamedAnswer(HttpAnswer):
     """The same for a stream."""
 
-    __slots__ = ("_ended", "_fault", "_feed", "_give", "_over", "_stream", "_time")
+    __slots__ = ("_ended", "_over", "_stream", "_time")
 
     def __init__(self, reply: HttpReply, stream: Stream, key: str | None) -> None:
         super().__init__(reply, stream, key)
         self._stream = stream
-        self._feed = stream.feed
         self._time = asyncio.get_running_loop().time
         self._over = False  # nothing more will come from upstream
         self._ended = False  # and everything was handed on
-        self._fault: Exception | None = None
-        self._give: Give = _nobody
 
     async def first(self) -> bytes:
         stream, out = self._stream, b""
@@ -162,7 +160,10 @@ class StreamedAnswer(HttpAnswer):
 
     async def relay(self, give: Give) -> bool:
         try:
-            if not self._over and not await self._relayed(give):
+            if not self._over:
+                ended = await self._reply.relay(partial(self._pass, give))
+                self._over = ended or self._stream.done
+            if not self._over:
                 return False
             if not self._ended:
                 give(self._without_key(self._finish()))
@@ -173,40 +174,21 @@ class StreamedAnswer(HttpAnswer):
         await self._linger()
         return True
 
-    async def _relayed(self, give: Give) -> bool:
-        self._give = give
-        try:
-            ended = await self._reply.relay(self._pass)
-        finally:
-            self._give = _nobody
-        fault, self._fault = self._fault, None
-        if fault is not None:
-            try:
-                raise fault
-            finally:
-                del fault  # it holds this frame
-        self._over = ended or self._stream.done
-        return self._over
+    def _pass(self, give: Give, data: bytes) -> bool:
+        """A piece has arrived; each call in here is paid for by every piece of a stream.
 
-    def _pass(self, data: bytes) -> bool:
-        """A piece has arrived. Nothing may be raised here; each call is paid for by every piece of a stream.
-
-        Names, as a call of what stands in a slot is one that CPython 3.11 cannot specialise.
+        `time`, as a call of what stands in a slot is one that CPython 3.11 cannot specialise.
         """
-        feed, give, time = self._feed, self._give, self._time
-        try:
-            out = feed(data)
-            if not out:
-                return not self._stream.done
-            if self._secret is not None and self._secret in out:
-                out = self._without_key(out)
-            room = give(out)
-            self.pieces += 1
-            self.last = time()
-            return room and not self._stream.done
-        except Exception as error:  # whoever waits for the end raises it
-            self._fault = error
-            return False
+        stream, time = self._stream, self._time
+        out = stream.feed(data)
+        if not out:
+            return not stream.done
+        if self._secret is not None and self._secret in out:
+            out = self._without_key(out)
+        room = give(out)
+        self.pieces += 1
+        self.last = time()
+        return room and not stream.done
 
     def _finish(self) -> bytes:
         self._ended = True
@@ -218,10 +200,6 @@ class StreamedAnswer(HttpAnswer):
             async with asyncio.timeout(LINGER):
                 while await self._reply.chunk():
                     pass
-
-
-def _nobody(piece: bytes) -> bool:
-    return False
 
 
 async def _refuse(reply: HttpReply, api_key: str | None) -> None:

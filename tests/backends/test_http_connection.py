@@ -19,6 +19,7 @@ from tests.backends.raw_upstream import (
     client,
     pieces,
 )
+from tests.fakes import Taker
 
 
 async def test_sends_the_bytes_and_reads_the_answer() -> None:
@@ -87,20 +88,6 @@ async def test_chunks_come_as_they_arrive() -> None:
 
 
 # ------------------------------------------------------------------ handed on by the socket itself
-class Taker:
-    """Takes pieces, `at_once` of them without a pause; `tasks` in which it was called."""
-
-    def __init__(self, at_once: int = 1000) -> None:
-        self.pieces: list[bytes] = []
-        self.tasks: set[object] = set()
-        self._at_once = at_once
-
-    def give(self, piece: bytes) -> bool:
-        self.pieces.append(piece)
-        self.tasks.add(asyncio.current_task())
-        return len(self.pieces) % self._at_once != 0
-
-
 async def test_pieces_are_handed_on_by_the_socket() -> None:
     """In the moment they arrive: no task is woken for them."""
     taker, waited_for = Taker(), asyncio.Event()
@@ -165,6 +152,28 @@ async def test_what_was_good_is_handed_on_before_a_fault(rest: bytes, together: 
         with pytest.raises(UpstreamMalformed):
             await asyncio.wait_for(reply.relay(taker.give), 5)
         assert taker.pieces[-1][-1:] == b"b"
+
+
+async def test_an_error_of_who_takes_is_raised_for_who_waits() -> None:
+    """It does not end in the event loop, which would close the connection."""
+    waited_for = asyncio.Event()
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.send(CHUNKED)
+        await waited_for.wait()
+        await exchange.send(b"1\r\na\r\n")
+        await exchange.send(b"1\r\nb\r\n0\r\n\r\n")
+
+    async with Upstream(script) as upstream, client() as http:
+        reply = await ask(http, upstream.url)
+        relaying = asyncio.create_task(reply.relay(lambda piece: bool(1 // 0)))
+        await asyncio.sleep(0)
+        waited_for.set()
+        with pytest.raises(ZeroDivisionError):
+            await asyncio.wait_for(relaying, 5)
+        await asyncio.wait_for(reply.read(), 5)  # the connection goes on
+        await ask(http, upstream.url)
+        assert upstream.connections == 1
 
 
 async def test_nothing_is_handed_on_to_who_left() -> None:

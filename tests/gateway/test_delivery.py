@@ -11,7 +11,7 @@ import pytest
 from app.core.types import Timeouts
 from app.errors import DeadlineExceeded, OurFault, UpstreamMalformed, UpstreamTimeout
 from app.gateway import Delivery
-from tests.fakes import ANSWER, EVENTS, HANG, FakeBackend, Play, Rig, a_caller, a_request
+from tests.fakes import ANSWER, EVENTS, HANG, FakeBackend, Play, Rig, Taker, a_caller, a_request
 from tests.serving import PATIENCE
 
 
@@ -30,22 +30,10 @@ def ended(rig: Rig) -> tuple[str, str]:
     return rig.record.receipts[0].outcome, rig.record.outcome
 
 
-class Reader:
-    """Has room for `at_once` pieces at a time."""
-
-    def __init__(self, at_once: int = 100) -> None:
-        self.pieces: list[bytes] = []
-        self._at_once = at_once
-
-    def give(self, piece: bytes) -> bool:
-        self.pieces.append(piece)
-        return len(self.pieces) % self._at_once != 0
-
-
 async def patiently(delivery: Delivery) -> bool:
     """In this very task: it is the one that limits cancel."""
     async with asyncio.timeout(PATIENCE):
-        return await delivery.relay(Reader().give)
+        return await delivery.relay(Taker().give)
 
 
 async def test_whole_answer() -> None:
@@ -63,12 +51,12 @@ async def test_stream_to_its_end() -> None:
     """All pieces in order; the slot is free at the end, not before."""
     rig = a_rig(*EVENTS)
     delivery = await opened(rig)
-    reader = Reader(at_once=1)
+    taker = Taker(at_once=1)
     for count in (1, 2, 3):
-        assert not await delivery.relay(reader.give)
-        assert reader.pieces == list(EVENTS[:count])
+        assert not await delivery.relay(taker.give)
+        assert taker.pieces == list(EVENTS[:count])
         assert rig.inflight() == 1
-    assert await delivery.relay(reader.give)
+    assert await delivery.relay(taker.give)
     assert rig.inflight() == 0
     delivery.close()
     assert ended(rig) == ("ok", "ok")
@@ -79,10 +67,10 @@ async def test_broken_stream() -> None:
     """A fault after the first byte is the client's to hear; nothing is retried."""
     rig = a_rig(EVENTS[0], UpstreamMalformed("cut"))
     delivery = await opened(rig)
-    reader = Reader()
+    taker = Taker()
     with pytest.raises(UpstreamMalformed) as fault:
-        await delivery.relay(reader.give)
-    assert reader.pieces == [EVENTS[0]]
+        await delivery.relay(taker.give)
+    assert taker.pieces == [EVENTS[0]]
     delivery.close(fault.value)
     assert ended(rig) == ("malformed", "aborted")
     assert (rig.record.error, rig.record.status) == ("malformed", 502)
@@ -122,11 +110,11 @@ async def test_slow_client(pauses_after: int) -> None:
     """A client that takes longer than every limit to read on still gets its answer."""
     rig = a_rig(*EVENTS, timeouts=Timeouts(first_token=0.02, inter_token=0.02))
     delivery = await opened(rig)
-    reader = Reader(pauses_after)
-    while not await delivery.relay(reader.give):
+    taker = Taker(pauses_after)
+    while not await delivery.relay(taker.give):
         await asyncio.sleep(0.06)
     delivery.close()
-    assert reader.pieces == list(EVENTS)
+    assert taker.pieces == list(EVENTS)
     assert ended(rig) == ("ok", "ok")
 
 
@@ -137,7 +125,7 @@ async def test_client_left() -> None:
     async def client() -> None:
         delivery = await opened(rig)
         try:
-            await delivery.relay(Reader().give)
+            await delivery.relay(Taker().give)
         except asyncio.CancelledError:
             delivery.close(cancelled=True)
             raise
